@@ -1,0 +1,114 @@
+#ifndef SLUICE_CONTROL_CALL_H_
+#define SLUICE_CONTROL_CALL_H_
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/timer_wheel.h"
+#include "base/types.h"
+#include "relay/session_command.h"
+
+namespace sluice::control {
+
+// What the session manager keeps of a call: plain data.
+//
+//   Call (Call-ID)
+//    +- Transaction (who offered, CSeq): one offer with its answers
+//        +- from: Group         sockets for the offer, told to the answerer;
+//        |                      they face the *to* party
+//        +- Fork (who answered)
+//            +- group: Group    sockets for the answer, told to the offerer;
+//            |                  they face the *from* party
+//            +- session         flow i joins from.sockets[i], group.sockets[i]
+//
+// One offer may be answered more than once (forking, RFC 3261 16.7): then
+// several sessions share the sockets of `from`.
+
+inline constexpr Micros kNever{std::numeric_limits<int64_t>::max()};
+
+// One medium of an SDP body and the ports made for it.
+struct Medium {
+  IpAddress ip{};     // where its sender listens
+  uint16_t port = 0;  // the same; 0: on hold
+  uint16_t base = 0;  // the first of our ports
+  uint8_t range = 0;  // how many, on both sides
+  relay::FlowKind first = relay::FlowKind::kRtp;
+  uint32_t clock_hz = 0;
+
+  bool active() const { return port != 0 && !ip.is_any(); }
+  // Where port `i` of its sender listens; none on hold.
+  Endpoint Target(int i) const {
+    if (!active()) return Endpoint{};
+    return Endpoint{.ip = ip,
+                    .port = Port::FromHost(static_cast<uint16_t>(port + i))};
+  }
+  Port Local(int i) const {
+    return Port::FromHost(static_cast<uint16_t>(base + i));
+  }
+};
+
+// What was made for one SDP body.
+struct Group {
+  std::vector<Medium> media{};
+  std::vector<Slot> sockets{};  // of all media, in order
+  Micros touched{};             // when signalling last spoke of it
+  Micros release_at = kNever;   // given up: when its ports go
+  uint8_t interface = 0;
+};
+
+struct Session {
+  uint64_t id = 0;  // 0: none
+  Micros created{};
+  uint32_t activations = 0;  // two or more: the answer was acknowledged
+  std::vector<Slot> flows{};
+  explicit operator bool() const { return id != 0; }
+};
+
+// Exists as long as its group does; a session needs both groups.
+struct Fork {
+  std::string id_to{};
+  Group group{};
+  Session session{};
+  // Closed by signalling, or a newer session took its place: a late ACK must
+  // not bring it back.
+  bool over = false;
+};
+
+struct Transaction {
+  std::string id_from{};
+  uint32_t cseq = 0;
+  std::optional<Group> from{};
+  std::vector<Fork> forks{};
+
+  Fork* Find(std::string_view id_to);
+  bool HasSession() const;
+  bool empty() const { return !from && forks.empty(); }
+};
+
+struct Call {
+  std::string call_id{};
+  std::string uri_from{}, uri_to{};
+  uint32_t shard = 0;
+  Micros created{};
+  std::vector<Transaction> transactions{};
+  // Looked at again when the timer fires: never later than the first thing in
+  // it that can run out.
+  Micros due = kNever;
+  TimerWheel::Id timer = 0;
+  // All calls in the order of their making.
+  Call* previous = nullptr;
+  Call* next = nullptr;
+
+  Transaction* Find(std::string_view id_from, uint32_t cseq);
+  // Whether this party has made a later offer that is still remembered.
+  bool HasLater(std::string_view id_from, uint32_t cseq) const;
+};
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_CONTROL_CALL_H_

@@ -1,0 +1,312 @@
+#include "control/control_thread.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "control/manager_options.h"
+
+namespace sluice::control {
+namespace {
+
+constexpr Micros kTick = Micros::Millis(100);
+
+sigset_t HandledSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+NatHelperRpc::Options RpcOptions(const Config& config) {
+  NatHelperRpc::Options options;
+  options.connections_max = static_cast<int>(config.nathelper.max_connections);
+  options.frame_timeout = Micros::Millis(config.nathelper.frame_timeout_ms);
+  options.arguments.range_max = static_cast<int>(config.nathelper.max_range);
+  return options;
+}
+
+}  // namespace
+
+void ControlThread::BlockSignals() {
+  const sigset_t set = HandledSignals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  // A peer that goes away is an error of write(), not our end.
+  signal(SIGPIPE, SIG_IGN);
+}
+
+ControlThread::ControlThread(Options options, relay::ShardPool& pool,
+                             const Notifier& notifier)
+    : read_config_(std::move(options.read_config)),
+      answer_deadline_(options.answer_deadline),
+      pool_(pool),
+      notifier_(notifier),
+      config_(std::move(options.config)),
+      started_(loop_.now()),
+      manager_(ManagerOptions(config_), pool, started_),
+      rpc_(loop_, manager_, RpcOptions(config_)) {}
+
+ControlThread::~ControlThread() {
+  if (signals_) loop_.Remove(signals_.get());
+  loop_.Remove(pool_.event_fd());
+  for (const std::string& where : rpc_.listeners()) {
+    absl::string_view path = where;
+    if (absl::ConsumePrefix(&path, "unix:")) {
+      unlink(std::string(path).c_str());
+    }
+  }
+}
+
+absl::Status ControlThread::Listen() {
+  for (const std::string& where : config_.nathelper.listen) {
+    RETURN_IF_ERROR(rpc_.Listen(where));
+  }
+  const sigset_t set = HandledSignals();
+  signals_ = net::Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return absl::ErrnoToStatus(errno, "signalfd");
+  RETURN_IF_ERROR(
+      loop_.Add(signals_.get(), EPOLLIN, [this](uint32_t) { OnSignal(); }));
+  RETURN_IF_ERROR(loop_.Add(pool_.event_fd(), EPOLLIN, [this](uint32_t) {
+    uint64_t count;
+    [[maybe_unused]] const ssize_t n =
+        read(pool_.event_fd(), &count, sizeof count);
+  }));
+  loop_.OnTurn([this] { OnShardEvents(); });
+  loop_.Every(kTick, [this] { OnTick(); });
+  return absl::OkStatus();
+}
+
+void ControlThread::AddListener(const std::string& kind,
+                                const std::string& address) {
+  operator_listeners_.push_back({kind, address});
+}
+
+void ControlThread::SetReady() { SetPhase(Phase::kServing); }
+
+void ControlThread::Run() {
+  loop_.Run();
+  manager_.CloseAll();
+  const std::lock_guard lock(answers_mutex_);
+  stopped_ = true;
+  answers_.notify_all();
+}
+
+void ControlThread::SetPhase(Phase phase) {
+  phase_ = phase;
+  manager_.SetDraining(phase != Phase::kServing);
+  ready_ = phase == Phase::kServing;
+}
+
+void ControlThread::OnTick() {
+  manager_.Tick(loop_.now(), loop_.last_stall_end());
+  StopIfDone();
+}
+
+void ControlThread::OnShardEvents() {
+  pool_.DrainEvents([this](uint32_t shard, const relay::Event& event) {
+    manager_.OnEvent(shard, event);
+  });
+  StopIfDone();
+}
+
+void ControlThread::StopIfDone() {
+  if (phase_ != Phase::kStopping) return;
+  if (manager_.empty()) {
+    log::Line("stopped").Info();
+  } else if (loop_.now() >= stop_by_) {
+    log::Line("stopped with calls still up")
+        .With("calls", static_cast<int64_t>(manager_.status().calls))
+        .Warn();
+  } else {
+    return;
+  }
+  SetPhase(Phase::kStopped);
+  loop_.Stop();
+}
+
+void ControlThread::OnSignal() {
+  signalfd_siginfo info;
+  while (read(signals_.get(), &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGHUP) {
+      const absl::StatusOr<std::string> report = ReloadNow();
+      if (report.ok()) continue;
+      for (const absl::string_view reason :
+           absl::StrSplit(report.status().message(), '\n')) {
+        log::Line("reload refused").With("reason", std::string(reason)).Error();
+      }
+    } else {
+      OnStopSignal();
+    }
+  }
+}
+
+void ControlThread::OnStopSignal() {
+  if (phase_ == Phase::kStopped) return;
+  if (phase_ == Phase::kStopping) {
+    stop_by_ = loop_.now();  // the second one: now
+  } else {
+    SetPhase(Phase::kStopping);
+    stop_by_ = loop_.now() + Micros::Seconds(config_.relay.drain_timeout_s);
+    notifier_.Stopping();
+    log::Line("stopping")
+        .With("calls", static_cast<int64_t>(manager_.status().calls))
+        .With("drain_timeout_s", int64_t{config_.relay.drain_timeout_s})
+        .Info();
+  }
+  StopIfDone();
+}
+
+// ---- the operator ---------------------------------------------------------
+
+template <typename T>
+absl::StatusOr<T> ControlThread::Ask(
+    std::function<absl::StatusOr<T>()> question) {
+  // Outlives whichever of the two threads gives up first.
+  auto answer = std::make_shared<std::optional<absl::StatusOr<T>>>();
+  {
+    const std::lock_guard lock(answers_mutex_);
+    if (stopped_) return absl::UnavailableError("the daemon is stopping");
+  }
+  const bool posted = loop_.Post([this, answer, question] {
+    absl::StatusOr<T> result = question();
+    const std::lock_guard lock(answers_mutex_);
+    *answer = std::move(result);
+    answers_.notify_all();
+  });
+  if (!posted) return absl::UnavailableError("too many questions wait");
+  std::unique_lock lock(answers_mutex_);
+  answers_.wait_for(lock, std::chrono::microseconds(answer_deadline_.us()),
+                    [&] { return answer->has_value() || stopped_; });
+  if (answer->has_value()) return **std::move(answer);
+  if (stopped_) return absl::UnavailableError("the daemon is stopping");
+  return absl::DeadlineExceededError("the control thread is busy");
+}
+
+absl::StatusOr<DaemonStatus> ControlThread::Status() {
+  return Ask<DaemonStatus>([this] { return MakeStatus(); });
+}
+
+absl::StatusOr<OperatorApi::CallPage> ControlThread::Calls(size_t offset,
+                                                           size_t limit) {
+  return Ask<CallPage>([this, offset, limit] {
+    control::CallPage page = manager_.ListCalls(offset, limit);
+    return CallPage{.total = page.total, .calls = std::move(page.calls)};
+  });
+}
+
+absl::StatusOr<CallView> ControlThread::Call(const std::string& call_id) {
+  return Ask<CallView>([this, call_id] { return manager_.FindCall(call_id); });
+}
+
+absl::StatusOr<int> ControlThread::Close(const std::string& call_id) {
+  return Ask<int>([this, call_id] {
+    absl::StatusOr<int> sessions = manager_.CloseCall(call_id);
+    log::Line("close by operator")
+        .With("call_id", call_id)
+        .With("sessions", int64_t{sessions.value_or(0)})
+        .Info();
+    return sessions;
+  });
+}
+
+absl::Status ControlThread::Drain(bool on) {
+  return Ask<bool>([this, on]() -> absl::StatusOr<bool> {
+           if (phase_ >= Phase::kStopping) {
+             return absl::UnavailableError("the daemon is stopping");
+           }
+           SetPhase(on ? Phase::kDraining : Phase::kServing);
+           log::Line(on ? "draining" : "taking calls again").Info();
+           return on;
+         })
+      .status();
+}
+
+absl::StatusOr<std::string> ControlThread::Reload() {
+  return Ask<std::string>([this] { return ReloadNow(); });
+}
+
+absl::StatusOr<std::string> ControlThread::ReloadNow() {
+  if (read_config_ == nullptr) {
+    return absl::FailedPreconditionError(
+        "started without --config: there is no file to read again");
+  }
+  if (phase_ >= Phase::kStopping) {
+    return absl::UnavailableError("the daemon is stopping");
+  }
+  // The file is judged whole before anything of it is used (F4).
+  ASSIGN_OR_RETURN(const Config wanted, read_config_());
+  std::string applied, waiting;
+  for (const Difference& change : Differences(config_, wanted)) {
+    absl::StrAppend(change.live ? &applied : &waiting, "  ", change.key, ": ",
+                    change.before.empty() ? "nothing" : change.before, " -> ",
+                    change.after.empty() ? "nothing" : change.after, "\n");
+    log::Line(change.live ? "setting changed" : "setting waits for a restart")
+        .With("key", change.key)
+        .With("before", change.before)
+        .With("after", change.after)
+        .Info();
+  }
+  notifier_.Reloading();
+  ApplyLive(wanted, &config_);
+  manager_.Reconfigure(ManagerOptions(config_));
+  const absl::Status level = log::SetLevel(config_.log.level);
+  notifier_.Ready("reloaded");
+  RETURN_IF_ERROR(level);
+
+  std::string report;
+  if (!applied.empty()) absl::StrAppend(&report, "applied:\n", applied);
+  if (!waiting.empty()) {
+    absl::StrAppend(&report, "waiting for a restart:\n", waiting);
+  }
+  if (report.empty()) report = "nothing has changed\n";
+  log::Line("reloaded").Info();
+  return report;
+}
+
+DaemonStatus ControlThread::MakeStatus() const {
+  DaemonStatus status;
+  status.version = SLUICE_VERSION;
+  status.pid = getpid();
+  status.uptime_s = static_cast<double>((loop_.now() - started_).us()) / 1e6;
+  status.engine = pool_.engine();
+  status.engine_reason = pool_.engine_reason();
+  status.manager = manager_.status();
+  for (const std::string& where : rpc_.listeners()) {
+    status.listeners.push_back({"nathelper", where});
+  }
+  status.listeners.insert(status.listeners.end(), operator_listeners_.begin(),
+                          operator_listeners_.end());
+  for (size_t i = 0; i < config_.interfaces.size(); ++i) {
+    const InterfaceConfig& interface = config_.interfaces[i];
+    const relay::PortPool& ports = manager_.ports().pool(i);
+    status.interfaces.push_back({
+        .name = interface.name,
+        .address = interface.address.ToString(),
+        .advertise = interface.advertise == IpAddress()
+                         ? ""
+                         : interface.advertise.ToString(),
+        .latch = relay::Name(interface.latch),
+        .xdp = interface.xdp,
+        .ports_total = ports.size(),
+        .ports_taken = ports.taken(),
+        .ports_quarantined = ports.quarantined(),
+    });
+  }
+  status.log_lines_dropped = log::DroppedLines();
+  status.rpc_counters = rpc_.counters();
+  return status;
+}
+
+}  // namespace sluice::control

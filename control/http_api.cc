@@ -1,0 +1,260 @@
+#include "control/http_api.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/address.h"
+#include "base/clock.h"
+#include "control/json_view.h"
+#include "control/metrics.h"
+#include "nlohmann/json.hpp"
+
+namespace sluice::control {
+namespace {
+
+constexpr Micros kStuckFor = Micros::Seconds(1);
+constexpr std::string_view kCallPrefix = "/v1/calls/";
+
+// The one place a Status becomes an HTTP status code (RFC 9110 15).
+int HttpCode(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kOk: return 200;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange: return 400;
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated: return 403;
+    case absl::StatusCode::kNotFound: return 404;
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kFailedPrecondition: return 409;
+    case absl::StatusCode::kUnimplemented: return 501;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kResourceExhausted: return 503;
+    case absl::StatusCode::kDeadlineExceeded: return 504;
+    default: return 500;
+  }
+}
+
+ApiResponse Error(int status, std::string_view message) {
+  return {.status = status, .body = Dump(ErrorJson(message))};
+}
+ApiResponse Error(const absl::Status& status) {
+  return Error(HttpCode(status.code()), std::string(status.message()));
+}
+ApiResponse Ok(const Json& json) { return {.body = Dump(json)}; }
+ApiResponse Text(int status, std::string body) {
+  return {.status = status,
+          .content_type = "text/plain; charset=utf-8",
+          .body = std::move(body)};
+}
+
+// The methods a path takes; empty: there is no such path.
+std::string_view Allowed(std::string_view path) {
+  if (path == "/v1/drain" || path == "/v1/reload") return "POST";
+  if (path.starts_with(kCallPrefix)) return "GET, HEAD, DELETE";
+  for (const std::string_view known :
+       {"/metrics", "/healthz", "/readyz", "/v1/status", "/v1/stats",
+        "/v1/calls"}) {
+    if (path == known) return "GET, HEAD";
+  }
+  return "";
+}
+
+bool IsAllowed(std::string_view allowed, std::string_view method) {
+  while (!allowed.empty()) {
+    const size_t comma = allowed.find(", ");
+    if (allowed.substr(0, comma) == method) return true;
+    if (comma == std::string_view::npos) return false;
+    allowed.remove_prefix(comma + 2);
+  }
+  return false;
+}
+
+// A Host header that names an address or this machine, and so cannot be a name
+// that somebody else's DNS points here.
+bool IsLocalHost(std::string_view host) {
+  if (host.empty() || host == "localhost" || host.starts_with("localhost:") ||
+      Endpoint::Parse(host) || IpAddress::Parse(host)) {
+    return true;
+  }
+  return host.starts_with('[') && host.ends_with(']') &&
+         IpAddress::Parse(host.substr(1, host.size() - 2)).has_value();
+}
+
+// Why a browser's request is refused; empty: it is not.
+std::string_view Foreign(const ApiRequest& request) {
+  if (request.loopback_tcp && !IsLocalHost(request.host)) {
+    return "this listener answers to an address or localhost, not to a name";
+  }
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  if (!reads && !request.origin.empty() &&
+      request.origin != "http://" + request.host) {
+    return "refused: the request comes from another site's page";
+  }
+  return "";
+}
+
+// A number in the query; `fallback` when it is not there, nullopt when it is
+// no number.
+std::optional<uint64_t> QueryNumber(std::string_view query,
+                                    std::string_view name, uint64_t fallback) {
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    if (!pair.starts_with(name) || pair.substr(name.size(), 1) != "=") continue;
+    pair.remove_prefix(name.size() + 1);
+    uint64_t value = 0;
+    const auto [stop, error] =
+        std::from_chars(pair.data(), pair.data() + pair.size(), value);
+    const bool whole = stop == pair.data() + pair.size() && !pair.empty();
+    if (error != std::errc() || !whole) return std::nullopt;
+    return value;
+  }
+  return fallback;
+}
+
+}  // namespace
+
+template <typename Ask>
+auto HttpApi::AskControl(Micros now, Ask&& ask) -> decltype(ask()) {
+  if (now < stuck_until_) {
+    return absl::DeadlineExceededError(
+        "the control thread did not answer a moment ago");
+  }
+  auto answer = ask();
+  absl::Status status;
+  if constexpr (std::is_same_v<decltype(answer), absl::Status>) {
+    status = answer;
+  } else {
+    status = answer.status();
+  }
+  // Counted from now on, not from when the question was put.
+  if (absl::IsDeadlineExceeded(status)) {
+    stuck_until_ = SystemClock::Now() + kStuckFor;
+  }
+  return answer;
+}
+
+ApiResponse HttpApi::Answer(const ApiRequest& request, Micros now) {
+  std::string_view path = request.target;
+  std::string_view query;
+  if (const size_t mark = path.find('?'); mark != std::string_view::npos) {
+    query = path.substr(mark + 1);
+    path = path.substr(0, mark);
+  }
+  const std::string_view allowed = Allowed(path);
+  if (allowed.empty()) return Error(404, "no such path: " + std::string(path));
+  if (!IsAllowed(allowed, request.method)) {
+    ApiResponse response =
+        Error(405, std::string(path) + " takes " + std::string(allowed) +
+                       ", not " + request.method);
+    response.allow = std::string(allowed);
+    return response;
+  }
+  if (const std::string_view why = Foreign(request); !why.empty()) {
+    return Error(403, why);
+  }
+  if (request.method == "POST") {
+    return path == "/v1/drain" ? Drain(request.body, now) : Reload(now);
+  }
+  if (request.method == "DELETE") {
+    return Close(path.substr(kCallPrefix.size()), now);
+  }
+  return Get(path, query, now);
+}
+
+ApiResponse HttpApi::Get(std::string_view path, std::string_view query,
+                         Micros now) {
+  if (path == "/healthz") return Healthz(now);
+  if (path == "/readyz") return Readyz(now);
+  if (path == "/v1/stats") return Ok(StatsToJson(api_, now));
+  if (path == "/v1/calls") return Calls(query, now);
+  if (path == "/metrics") {
+    ApiResponse response = Text(
+        200,
+        RenderMetrics(api_, AskControl(now, [this] { return api_.Status(); }),
+                      start_time_s_));
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    return response;
+  }
+  if (path == "/v1/status") {
+    const auto status = AskControl(now, [this] { return api_.Status(); });
+    return status.ok() ? Ok(ToJson(*status, api_.ready()))
+                       : Error(status.status());
+  }
+  const auto id = PercentDecode(path.substr(kCallPrefix.size()));
+  if (!id || id->empty()) {
+    return Error(400, "the call's id is not percent-encoded octets");
+  }
+  const auto call = AskControl(now, [&] { return api_.Call(*id); });
+  return call.ok() ? Ok(ToJson(*call, now)) : Error(call.status());
+}
+
+ApiResponse HttpApi::Healthz(Micros now) {
+  const auto status = AskControl(now, [this] { return api_.Status(); });
+  if (status.ok()) return Text(200, "ok\n");
+  return Text(503,
+              absl::StrCat("not healthy: ", status.status().message(), "\n"));
+}
+
+ApiResponse HttpApi::Readyz(Micros now) {
+  const auto status = AskControl(now, [this] { return api_.Status(); });
+  if (!status.ok()) {
+    return Text(503,
+                absl::StrCat("not ready: ", status.status().message(), "\n"));
+  }
+  if (status->manager.draining) return Text(503, "not ready: draining\n");
+  if (!api_.ready()) return Text(503, "not ready: starting\n");
+  return Text(200, "ready\n");
+}
+
+ApiResponse HttpApi::Calls(std::string_view query, Micros now) {
+  const auto offset = QueryNumber(query, "offset", 0);
+  const auto limit = QueryNumber(query, "limit", kCallsPerPageDefault);
+  if (!offset) return Error(400, "offset is not a number");
+  if (!limit || *limit == 0 || *limit > kCallsPerPageMax) {
+    return Error(
+        400, absl::StrCat("limit is not a number of 1..", kCallsPerPageMax));
+  }
+  const auto page =
+      AskControl(now, [&] { return api_.Calls(*offset, *limit); });
+  return page.ok() ? Ok(ToJson(*page, *offset, *limit, now))
+                   : Error(page.status());
+}
+
+ApiResponse HttpApi::Close(std::string_view id, Micros now) {
+  const auto call_id = PercentDecode(id);
+  if (!call_id || call_id->empty()) {
+    return Error(400, "the call's id is not percent-encoded octets");
+  }
+  const auto closed = AskControl(now, [&] { return api_.Close(*call_id); });
+  return closed.ok() ? Ok({{"closed", *closed}}) : Error(closed.status());
+}
+
+ApiResponse HttpApi::Drain(std::string_view body, Micros now) {
+  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("on") || !json["on"].is_boolean()) {
+    return Error(400, R"(the body must be {"on": true} or {"on": false})");
+  }
+  const bool on = json["on"].get<bool>();
+  const absl::Status status = AskControl(now, [&] { return api_.Drain(on); });
+  return status.ok() ? Ok({{"draining", on}}) : Error(status);
+}
+
+ApiResponse HttpApi::Reload(Micros now) {
+  const auto changed = AskControl(now, [this] { return api_.Reload(); });
+  return changed.ok() ? Ok({{"reloaded", SafeText(*changed)}})
+                      : Error(changed.status());
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,23 @@
+#ifndef SLUICE_CONTROL_MANAGER_OPTIONS_H_
+#define SLUICE_CONTROL_MANAGER_OPTIONS_H_
+
+#include <cstdint>
+
+#include "control/config.h"
+#include "control/session_manager.h"
+#include "relay/shard_pool.h"
+
+// From the operator's words to what the engine's parts are given.
+namespace sluice::control {
+
+SessionManager::Options ManagerOptions(const Config& config);
+
+// Descriptors that the configured sessions and listeners can come to need.
+uint64_t DescriptorsWanted(const Config& config);
+// `descriptors`: the limit that holds; the shards' tables fit below it.
+relay::ShardPool::Options ShardOptions(const Config& config,
+                                       uint64_t descriptors);
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_CONTROL_MANAGER_OPTIONS_H_

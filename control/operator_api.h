@@ -1,0 +1,72 @@
+#ifndef SLUICE_CONTROL_OPERATOR_API_H_
+#define SLUICE_CONTROL_OPERATOR_API_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "control/session_manager.h"
+#include "relay/counters.h"
+
+namespace sluice::control {
+
+// What the daemon as a whole says of itself.
+struct DaemonStatus {
+  std::string version;
+  int64_t pid = 0;
+  double uptime_s = 0;
+  std::string engine;         // "io_uring" or "epoll"
+  std::string engine_reason;  // why that one, in words
+  ManagerStatus manager;
+  struct ListenerView {
+    std::string kind;     // "nathelper", "http", "control"
+    std::string address;  // as configured
+  };
+  std::vector<ListenerView> listeners;
+  struct InterfaceView {
+    std::string name, address, advertise, latch, xdp;
+    uint64_t ports_total = 0, ports_taken = 0, ports_quarantined = 0;
+  };
+  std::vector<InterfaceView> interfaces;
+  uint64_t log_lines_dropped = 0;
+  // RPC listener counters, name -> value (net::StreamServer::Counters and the
+  // verbs' outcomes).
+  std::vector<std::pair<std::string, uint64_t>> rpc_counters;
+};
+
+// What an operator's face (HTTP, sluicectl behind it) may ask of the daemon.
+//
+// Thread: any but the control thread. Each call goes to the control thread by a
+// queue and waits for its answer: DeadlineExceeded after 2 s, Unavailable when
+// the daemon is stopping. shards()/counters() read shared cells at once.
+class OperatorApi {
+ public:
+  virtual ~OperatorApi() = default;
+
+  virtual absl::StatusOr<DaemonStatus> Status() = 0;
+  // Calls in the order of their making, `offset` left out; `total` of all.
+  struct CallPage {
+    uint64_t total = 0;
+    std::vector<CallSummary> calls;
+  };
+  virtual absl::StatusOr<CallPage> Calls(size_t offset, size_t limit) = 0;
+  virtual absl::StatusOr<CallView> Call(const std::string& call_id) = 0;
+  // NotFound when there is no such call; else how many sessions were closed.
+  virtual absl::StatusOr<int> Close(const std::string& call_id) = 0;
+  // Refuse new calls (true) or take them again (false).
+  virtual absl::Status Drain(bool on) = 0;
+  // Re-read the configuration file; InvalidArgument with FILE:LINE text when it
+  // is bad and the old one stays. Returns what changed and what needs a
+  // restart.
+  virtual absl::StatusOr<std::string> Reload() = 0;
+
+  // True when every listener is bound and the daemon takes new calls.
+  virtual bool ready() const = 0;
+  virtual uint32_t shards() const = 0;
+  virtual const relay::ShardCounters& counters(uint32_t shard) const = 0;
+};
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_CONTROL_OPERATOR_API_H_

@@ -1,0 +1,167 @@
+#include "control/process.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace sluice::control {
+namespace {
+
+// The kernel's own bound of RLIMIT_NOFILE; its default where it cannot be read.
+uint64_t DescriptorsOfTheKernel() {
+  uint64_t value = 0;
+  std::ifstream("/proc/sys/fs/nr_open") >> value;
+  return value != 0 ? value : 1'048'576;
+}
+
+absl::Status Errno(std::string_view what) {
+  return absl::ErrnoToStatus(errno, std::string(what));
+}
+
+}  // namespace
+
+uint64_t RaiseDescriptorLimit(uint64_t wanted) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const rlimit before = limit;
+  limit.rlim_max = std::max<rlim_t>(
+      limit.rlim_max, std::min<uint64_t>(wanted, DescriptorsOfTheKernel()));
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return limit.rlim_cur;
+  limit = before;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return limit.rlim_cur;
+  return before.rlim_cur;
+}
+
+absl::StatusOr<Account> FindAccount(const std::string& name) {
+  std::string buffer(16 * 1024, '\0');
+  passwd entry{};
+  passwd* found = nullptr;
+  const int error =
+      getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
+  if (error != 0) {
+    return absl::ErrnoToStatus(error, absl::StrCat("account ", name));
+  }
+  if (found == nullptr) {
+    return absl::NotFoundError(
+        absl::StrFormat("process.user: there is no account \"%s\"", name));
+  }
+  if (entry.pw_uid == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("process.user: \"%s\" is root itself", name));
+  }
+  return Account{.name = name, .uid = entry.pw_uid, .gid = entry.pw_gid};
+}
+
+absl::Status HandOver(const std::string& path, const Account& account) {
+  if (lchown(path.c_str(), account.uid, account.gid) != 0) return Errno(path);
+  return absl::OkStatus();
+}
+
+absl::Status BecomeAccount(const Account& account) {
+  if (setgroups(1, &account.gid) != 0) return Errno("setgroups");
+  if (setresgid(account.gid, account.gid, account.gid) != 0) {
+    return Errno("setresgid");
+  }
+  if (setresuid(account.uid, account.uid, account.uid) != 0) {
+    return Errno("setresuid");
+  }
+  if (setuid(0) == 0) {
+    return absl::InternalError("root could be had back after setresuid");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Harden() {
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    return Errno("PR_SET_NO_NEW_PRIVS");
+  }
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Errno("PR_SET_DUMPABLE");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> MakePrivateFolder(const std::string& path) {
+  const bool made = mkdir(path.c_str(), 0700) == 0;
+  if (!made && errno != EEXIST) return Errno(path);
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0) return Errno(path);
+  if (!S_ISDIR(info.st_mode)) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, ": is not a folder of our own"));
+  }
+  if ((info.st_uid != geteuid() && info.st_uid != 0 && geteuid() != 0) ||
+      (info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return absl::PermissionDeniedError(absl::StrFormat(
+        "%s: others may write there (owner %u, mode %04o); no socket is put "
+        "into it",
+        path, info.st_uid, info.st_mode & 07777));
+  }
+  return made;
+}
+
+Notifier Notifier::FromEnvironment() {
+  const char* address = std::getenv("NOTIFY_SOCKET");
+  Notifier notifier(address != nullptr ? address : "");
+  // A program that we might start must not speak in our name.
+  unsetenv("NOTIFY_SOCKET");
+  return notifier;
+}
+
+Notifier::Notifier(std::string address) : address_(std::move(address)) {
+  if (address_.size() < 2 || address_.size() >= sizeof(sockaddr_un::sun_path) ||
+      (address_[0] != '/' && address_[0] != '@')) {
+    return;
+  }
+  socket_ =
+      net::Fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+void Notifier::Send(const std::string& message) const {
+  if (!socket_) return;
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  std::memcpy(to.sun_path, address_.data(), address_.size());
+  if (to.sun_path[0] == '@') to.sun_path[0] = '\0';
+  const auto length =
+      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
+  // Whoever asked and does not listen is no reason to fail.
+  [[maybe_unused]] const ssize_t sent =
+      sendto(socket_.get(), message.data(), message.size(), MSG_NOSIGNAL,
+             reinterpret_cast<const sockaddr*>(&to), length);
+}
+
+void Notifier::Ready(std::string_view status) const {
+  Send(absl::StrCat("READY=1\nMAINPID=", getpid(),
+                    "\nSTATUS=", std::string(status), "\n"));
+}
+
+// The time lets systemd (Type=notify-reload) tell this reload from an old one.
+void Notifier::Reloading() const {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  Send(absl::StrFormat("RELOADING=1\nMONOTONIC_USEC=%d\n",
+                       int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1'000));
+}
+
+void Notifier::Stopping() const { Send("STOPPING=1\n"); }
+
+}  // namespace sluice::control

@@ -1,0 +1,74 @@
+#ifndef SLUICE_CONTROL_PROCESS_H_
+#define SLUICE_CONTROL_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/net/fd.h"
+
+// What the daemon asks of the system as a process: descriptors, an account with
+// nothing to lose, and a word to the service manager.
+namespace sluice::control {
+
+// Raises the soft limit of descriptors to the hard one; a process that may
+// (root) first raises that to `wanted`, at most fs.nr_open. Returns the limit
+// that holds now; it is not an error that it is lower than wanted.
+uint64_t RaiseDescriptorLimit(uint64_t wanted);
+
+struct Account {
+  std::string name;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+// NotFound when there is no such account, InvalidArgument when it is root's.
+absl::StatusOr<Account> FindAccount(const std::string& name);
+
+// Gives a UNIX socket's file to the account, so that its own clients can use
+// it and the daemon can take it away at its end.
+absl::Status HandOver(const std::string& path, const Account& account);
+
+// The whole process (all threads) becomes the account, with its group alone,
+// and cannot come back.
+absl::Status BecomeAccount(const Account& account);
+
+// No way to more privileges through exec, no core dump: packets of calls and
+// keys must not reach a disk.
+absl::Status Harden();
+
+// A folder for sockets that nobody else can write: made 0700 when it is
+// missing. PermissionDenied when it belongs to somebody else or is open to
+// others, as a stranger could have prepared /tmp/sluice-UID. True when it was
+// made.
+absl::StatusOr<bool> MakePrivateFolder(const std::string& path);
+
+// Speaks to the service manager over $NOTIFY_SOCKET (systemd's protocol: one
+// datagram of NAME=VALUE lines). Silent when nobody asked.
+class Notifier {
+ public:
+  // From the environment; the variable is taken out of it.
+  static Notifier FromEnvironment();
+  // `address` as in NOTIFY_SOCKET: a path, or '@' for an abstract one.
+  explicit Notifier(std::string address);
+
+  bool wanted() const { return static_cast<bool>(socket_); }
+  void Ready(std::string_view status) const;
+  // Followed by Ready() when the new configuration is in force.
+  void Reloading() const;
+  void Stopping() const;
+
+ private:
+  void Send(const std::string& message) const;
+
+  std::string address_;
+  net::Fd socket_;
+};
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_CONTROL_PROCESS_H_

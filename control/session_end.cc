@@ -1,0 +1,143 @@
+// How sessions, their ports and their calls end by signalling, by a newer
+// session or by the operator. By time: session_expiry.cc.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "control/session_manager.h"
+
+namespace sluice::control {
+
+absl::StatusOr<int> SessionManager::Close(const SessionKey& key) {
+  Call* call = Lookup(key.call_id);
+  int ended = 0;
+  if (call != nullptr) {
+    if (key.cseq.value_or(0) == 0) {
+      ended = CloseOrder(*call, key.id_from, key.id_to) +
+              CloseOrder(*call, key.id_to, key.id_from);
+    } else if (Transaction* t = call->Find(key.id_from, *key.cseq)) {
+      if (Fork* fork = t->Find(key.id_to); fork != nullptr && fork->session) {
+        Finish(*call, *t, *fork);
+        ++ended;
+      }
+      if (!t->HasSession()) FreeTransaction(*call, *t);
+      DropEmpty(*call);
+    }
+    if (call->transactions.empty()) Forget(*call);
+  }
+  counters_.sessions_closed += ended;
+  if (ended == 0) {
+    ++counters_.close_nothing;
+    return absl::NotFoundError("no such session");
+  }
+  ++counters_.close_done;
+  return ended;
+}
+
+// Every session that `id_from` offered and `id_to` answered, and every offer of
+// `id_from` that is then without a session, half open ones too.
+int SessionManager::CloseOrder(Call& call, std::string_view id_from,
+                               std::string_view id_to) {
+  int ended = 0;
+  for (Transaction& t : call.transactions) {
+    if (t.id_from != id_from) continue;
+    if (Fork* fork = t.Find(id_to); fork != nullptr && fork->session) {
+      Finish(call, t, *fork);
+      ++ended;
+    }
+    if (!t.HasSession()) FreeTransaction(call, t);
+  }
+  DropEmpty(call);
+  return ended;
+}
+
+absl::StatusOr<int> SessionManager::CloseCall(std::string_view call_id) {
+  Call* call = Lookup(call_id);
+  if (call == nullptr) return absl::NotFoundError("no such call");
+  return EndCall(*call);
+}
+
+void SessionManager::CloseAll() {
+  while (oldest_ != nullptr) EndCall(*oldest_);
+}
+
+int SessionManager::EndCall(Call& call) {
+  int ended = 0;
+  for (Transaction& t : call.transactions) {
+    for (Fork& fork : t.forks) {
+      if (!fork.session) continue;
+      EndSession(call, fork.session);
+      ++ended;
+    }
+    FreeTransaction(call, t);
+  }
+  counters_.sessions_ended_by_operator += ended;
+  Forget(call);
+  return ended;
+}
+
+void SessionManager::EndSession(const Call& call, Session& session) {
+  CHECK(session);
+  for (const Slot flow : session.flows) {
+    plane_.CloseFlow(call.shard, flow);
+    if (FlowNews* news = News(call.shard, flow)) news->generation = 0;
+  }
+  flows_ -= session.flows.size();
+  --sessions_;
+  session = Session{};
+}
+
+void SessionManager::ReplaceOlder(Call& call, const Transaction& newer,
+                                  std::string_view id_to) {
+  for (Transaction& t : call.transactions) {
+    if (&t == &newer) continue;
+    const bool same = t.id_from == newer.id_from;
+    if (!same && t.id_from != id_to) continue;
+    Fork* fork = t.Find(same ? id_to : std::string_view(newer.id_from));
+    if (fork == nullptr || !fork->session) continue;
+    Finish(call, t, *fork);
+    ++counters_.sessions_replaced;
+  }
+}
+
+// Ended for good, not by silence.
+void SessionManager::Finish(Call& call, Transaction& transaction, Fork& fork) {
+  EndSession(call, fork.session);
+  fork.over = true;
+  GiveUp(transaction, fork);
+  Arm(call, fork.group.release_at);
+}
+
+// The fork's ports go after `closed`, the offer's with those of its last fork.
+void SessionManager::GiveUp(Transaction& transaction, Fork& fork) {
+  fork.group.release_at = now_ + options_.closed;
+  const bool last = std::all_of(
+      transaction.forks.begin(), transaction.forks.end(),
+      [](const Fork& f) { return !f.session && f.group.release_at != kNever; });
+  if (last && transaction.from) {
+    transaction.from->release_at = now_ + options_.closed;
+  }
+}
+
+void SessionManager::FreeGroup(const Call& call, Group& group) {
+  for (const Slot socket : group.sockets) ports_.Close(call.shard, socket);
+  for (const Medium& medium : group.media) ports_.RemoveTargets(medium);
+  group = Group{};
+}
+
+void SessionManager::DropEmpty(Call& call) {
+  std::erase_if(call.transactions,
+                [](const Transaction& t) { return t.empty(); });
+}
+
+void SessionManager::FreeTransaction(const Call& call,
+                                     Transaction& transaction) {
+  CHECK(!transaction.HasSession());
+  if (transaction.from) FreeGroup(call, *transaction.from);
+  for (Fork& fork : transaction.forks) FreeGroup(call, fork.group);
+  transaction.from.reset();
+  transaction.forks.clear();
+}
+
+}  // namespace sluice::control

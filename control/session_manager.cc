@@ -1,0 +1,442 @@
+#include "control/session_manager.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+
+namespace sluice::control {
+namespace {
+
+using relay::FlowKind;
+
+// A mistake in the control protocol, not in a call: it is refused before
+// anything is looked up.
+absl::Status CheckKey(const SessionKey& key) {
+  if (key.call_id.size() > kIdOctets || key.id_from.size() > kIdOctets ||
+      key.id_to.size() > kIdOctets) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an identifier is longer than ", kIdOctets, " octets"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckKeyOfOffer(const SessionKey& key) {
+  if (!key.cseq) return absl::InvalidArgumentError("the CSeq is missing");
+  return CheckKey(key);
+}
+
+absl::Status Count(uint64_t& counter, absl::Status status) {
+  ++counter;
+  return status;
+}
+
+Medium ToMedium(const Media& media) {
+  return Medium{.ip = media.ip,
+                .port = media.port,
+                .range = static_cast<uint8_t>(media.range),
+                .first = media.first,
+                .clock_hz = media.clock_hz};
+}
+
+bool SameTarget(const Medium& kept, const Media& told) {
+  return kept.ip == told.ip && kept.port == told.port;
+}
+
+bool SameLines(const std::vector<Medium>& kept, absl::Span<const Media> told) {
+  return std::equal(kept.begin(), kept.end(), told.begin(), told.end(),
+                    [](const Medium& a, const Media& b) {
+                      return a.range == b.range && a.first == b.first;
+                    });
+}
+
+TargetPolicy PolicyOf(const SessionManager::Options& options) {
+  TargetPolicy::Options policy{.deny = options.deny_targets,
+                               .allow = options.allow_targets,
+                               .listeners = options.listeners};
+  for (const InterfaceConfig& interface : options.interfaces) {
+    policy.own.push_back(interface.address);
+    if (!interface.advertise.is_any()) {
+      policy.own.push_back(interface.advertise);
+    }
+  }
+  return TargetPolicy(std::move(policy));
+}
+
+}  // namespace
+
+SessionManager::SessionManager(const Options& options, relay::MediaPlane& plane,
+                               Micros now)
+    : plane_(plane),
+      options_(options),
+      policy_(PolicyOf(options)),
+      ports_({.interfaces = options.interfaces,
+              .first = options.port_first,
+              .last = options.port_last,
+              .seed = options.port_seed},
+             plane, counters_),
+      timers_(now),
+      now_(now),
+      news_(plane.shards()) {
+  CHECK(options.max_range >= 1 && options.max_range <= 64);
+}
+
+SessionManager::~SessionManager() = default;
+
+void SessionManager::Reconfigure(const Options& options) {
+  CHECK(options.max_range >= 1 && options.max_range <= 64);
+  Options wanted = options;
+  for (size_t i = 0; i < options_.interfaces.size(); ++i) {
+    if (i < wanted.interfaces.size()) {
+      options_.interfaces[i].latch = wanted.interfaces[i].latch;
+    }
+    ports_.SetLatch(i, options_.interfaces[i].latch);
+  }
+  wanted.interfaces = std::move(options_.interfaces);
+  wanted.port_first = options_.port_first;
+  wanted.port_last = options_.port_last;
+  options_ = std::move(wanted);
+  policy_ = PolicyOf(options_);
+}
+
+// ---- Allocate ---------------------------------------------------------------
+
+absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
+    const SessionKey& key, Side side, const IpAddress& local,
+    absl::Span<const Media> media) {
+  if (absl::Status status = CheckKeyOfOffer(key); !status.ok()) {
+    return Count(counters_.allocate_invalid, std::move(status));
+  }
+  RETURN_IF_ERROR(CheckMedia(media));
+  const std::optional<uint8_t> interface = ports_.Find(local);
+  if (!interface) {
+    return Count(
+        counters_.allocate_no_interface,
+        absl::NotFoundError(absl::StrCat(
+            local.ToString(), " is not the address of any relay.interface")));
+  }
+
+  Call* call = Lookup(key.call_id);
+  Transaction* transaction =
+      call == nullptr ? nullptr : call->Find(key.id_from, *key.cseq);
+  if (transaction != nullptr) {
+    Fork* fork = transaction->Find(key.id_to);
+    Touch(*transaction, fork);
+    if (side == Side::kFrom ? transaction->from.has_value() : fork != nullptr) {
+      return Repeat(*call, *transaction, side, fork, media);
+    }
+  } else if (call != nullptr && call->HasLater(key.id_from, *key.cseq)) {
+    return Count(
+        counters_.allocate_old_cseq,
+        absl::FailedPreconditionError(absl::StrCat(
+            "CSeq ", *key.cseq, " is older than an offer of the same party")));
+  }
+
+  if (call == nullptr) {
+    if (draining_) {
+      return Count(counters_.allocate_draining,
+                   absl::UnavailableError("draining: no new calls"));
+    }
+    if (options_.max_sessions != 0 && calls_.size() >= options_.max_sessions) {
+      return Count(
+          counters_.allocate_calls_full,
+          absl::ResourceExhaustedError(absl::StrCat(
+              "relay.max_sessions (", options_.max_sessions, ") reached")));
+    }
+  } else if (transaction == nullptr
+                 ? call->transactions.size() >= kTransactionsPerCall
+                 : side == Side::kTo &&
+                       transaction->forks.size() >= kForksPerTransaction) {
+    return Count(
+        counters_.allocate_call_full,
+        absl::ResourceExhaustedError("too many offers or forks in this call"));
+  }
+  Group group{.interface = *interface};
+  group.media.reserve(media.size());
+  for (const Media& medium : media) {
+    if (absl::Status status = CheckTarget(medium); !status.ok()) {
+      return Count(counters_.allocate_bad_target, std::move(status));
+    }
+    group.media.push_back(ToMedium(medium));
+  }
+
+  const uint32_t shard = call == nullptr ? plane_.PickShard() : call->shard;
+  // First the targets: this very call must not be given the ports it names.
+  for (const Medium& medium : group.media) ports_.AddTargets(medium);
+  absl::StatusOr<std::vector<Slot>> sockets =
+      ports_.Open(shard, *interface, absl::MakeSpan(group.media), now_);
+  if (!sockets.ok()) {
+    for (const Medium& medium : group.media) ports_.RemoveTargets(medium);
+    return sockets.status();
+  }
+
+  // Nothing can fail from here on.
+  group.sockets = *std::move(sockets);
+  ++counters_.allocate_new;
+  std::vector<Allocation> answer = Answer(group);
+  if (call == nullptr) call = &NewCall(key, shard);
+  if (transaction == nullptr) {
+    transaction = &call->transactions.emplace_back(
+        Transaction{.id_from = key.id_from, .cseq = *key.cseq});
+  }
+  if (side == Side::kFrom) {
+    transaction->from = std::move(group);
+  } else {
+    transaction->forks.push_back(
+        Fork{.id_to = key.id_to, .group = std::move(group)});
+  }
+  Touch(*transaction, transaction->Find(key.id_to));
+  Arm(*call, now_ + options_.unused);
+  return answer;
+}
+
+absl::Status SessionManager::CheckMedia(absl::Span<const Media> media) {
+  int64_t ports = 0;
+  for (const Media& medium : media) {
+    if (medium.range < 1 || medium.range > options_.max_range) {
+      return Count(
+          counters_.allocate_invalid,
+          absl::InvalidArgumentError(absl::StrCat(
+              "range ", medium.range, " is not 1 to ", options_.max_range)));
+    }
+    if (medium.port + medium.range > 65536) {
+      return Count(counters_.allocate_invalid,
+                   absl::InvalidArgumentError(
+                       absl::StrCat("ports ", medium.port, " and ",
+                                    medium.range - 1, " more go past 65535")));
+    }
+    if (medium.first == FlowKind::kRtcp) {
+      return Count(counters_.allocate_invalid,
+                   absl::InvalidArgumentError("a medium of RTCP alone"));
+    }
+    ports += medium.range;
+  }
+  if (ports > options_.max_flows_per_session) {
+    return Count(counters_.allocate_too_many_flows,
+                 absl::ResourceExhaustedError(absl::StrCat(
+                     ports, " ports, relay.max_flows_per_session is ",
+                     options_.max_flows_per_session)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SessionManager::CheckTarget(const Media& medium) const {
+  if (medium.port == 0 || medium.ip.is_any()) return absl::OkStatus();
+  return policy_.Check(
+      medium.ip, medium.port, medium.range,
+      [this](const Endpoint& endpoint) { return ports_.IsTaken(endpoint); });
+}
+
+std::vector<Allocation> SessionManager::Answer(const Group& group) const {
+  std::vector<Allocation> answer;
+  answer.reserve(group.media.size());
+  for (const Medium& medium : group.media) {
+    answer.push_back({.ip = ports_.Announced(group.interface),
+                      .port = medium.active() ? medium.base : uint16_t{0},
+                      .range = medium.range});
+  }
+  return answer;
+}
+
+absl::StatusOr<std::vector<Allocation>> SessionManager::Repeat(
+    const Call& call, Transaction& transaction, Side side, Fork* fork,
+    absl::Span<const Media> media) {
+  Group& group = side == Side::kFrom ? *transaction.from : fork->group;
+  if (!SameLines(group.media, media)) {
+    return Count(counters_.allocate_other_media,
+                 absl::FailedPreconditionError(
+                     "heard before with other media lines; a new offer needs a "
+                     "new CSeq"));
+  }
+  if (std::equal(group.media.begin(), group.media.end(), media.begin(),
+                 SameTarget)) {
+    ++counters_.allocate_repeated;
+    return Answer(group);
+  }
+  if (absl::Status status = CheckMove(transaction, side, fork, group, media);
+      !status.ok()) {
+    return Count(counters_.allocate_bad_target, std::move(status));
+  }
+  Move(call, transaction, side, fork, group, media);
+  ++counters_.allocate_changed;
+  return Answer(group);
+}
+
+// What speaks to the party of `side` are the sockets made for the other one.
+absl::Status SessionManager::CheckMove(const Transaction& transaction,
+                                       Side side, const Fork* fork,
+                                       const Group& group,
+                                       absl::Span<const Media> media) const {
+  for (size_t m = 0; m < media.size(); ++m) {
+    if (SameTarget(group.media[m], media[m])) continue;
+    RETURN_IF_ERROR(CheckTarget(media[m]));
+    for (const Fork& other : transaction.forks) {
+      if (!other.session || (side == Side::kTo && &other != fork)) continue;
+      const uint8_t facing =
+          side == Side::kFrom ? other.group.interface : transaction.from->interface;
+      RETURN_IF_ERROR(
+          TargetPolicy::CheckFrom(ports_.config(facing).address, media[m].ip));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void SessionManager::Move(const Call& call, Transaction& transaction, Side side,
+                          Fork* fork, Group& group,
+                          absl::Span<const Media> media) {
+  size_t flow = 0;
+  for (size_t m = 0; m < media.size(); flow += group.media[m].range, ++m) {
+    Medium& medium = group.media[m];
+    if (SameTarget(medium, media[m])) continue;
+    ports_.RemoveTargets(medium);
+    medium.ip = media[m].ip;
+    medium.port = media[m].port;
+    ports_.AddTargets(medium);
+    for (const Fork& other : transaction.forks) {
+      if (!other.session || (side == Side::kTo && &other != fork)) continue;
+      const uint8_t facing =
+          side == Side::kFrom ? other.group.interface : transaction.from->interface;
+      for (int i = 0; i < medium.range; ++i) {
+        const Slot slot = other.session.flows[flow + i];
+        plane_.Retarget(call.shard, slot, side, Target(medium, i, facing));
+        if (FlowNews* news = News(call.shard, slot)) {
+          news->heard[Index(side)] = {};
+        }
+      }
+    }
+  }
+}
+
+// ---- Activate ---------------------------------------------------------------
+
+absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
+  if (absl::Status status = CheckKeyOfOffer(key); !status.ok()) {
+    return Count(counters_.activate_invalid, std::move(status));
+  }
+  Call* call = Lookup(key.call_id);
+  Transaction* transaction =
+      call == nullptr ? nullptr : call->Find(key.id_from, *key.cseq);
+  if (transaction == nullptr) {
+    return Count(counters_.activate_unknown,
+                 absl::NotFoundError(absl::StrCat("no offer with CSeq ",
+                                                  *key.cseq, " in this call")));
+  }
+  Fork* fork = transaction->Find(key.id_to);
+  Touch(*transaction, fork);
+  if (!transaction->from || fork == nullptr) {
+    return Count(counters_.activate_half_open,
+                 absl::FailedPreconditionError(transaction->from
+                                                   ? "there is no answer yet"
+                                                   : "there is no offer yet"));
+  }
+  if (fork->over) {
+    return Count(counters_.activate_over,
+                 absl::FailedPreconditionError(
+                     "the session was closed, or a newer one of the two "
+                     "parties took its place"));
+  }
+  if (fork->session) {
+    ++fork->session.activations;
+    ++counters_.activate_again;
+    return Activation::kAgain;
+  }
+  RETURN_IF_ERROR(CheckMatch(*transaction->from, fork->group));
+  ASSIGN_OR_RETURN(std::vector<Slot> flows,
+                   OpenFlows(*call, *transaction->from, fork->group));
+  flows_ += flows.size();
+  ++sessions_;
+  fork->session = Session{.id = ++last_session_id_,
+                          .created = now_,
+                          .activations = 1,
+                          .flows = std::move(flows)};
+  ReplaceOlder(*call, *transaction, key.id_to);
+  Arm(*call, now_ + options_.active);
+  ++counters_.activate_new;
+  return Activation::kNew;
+}
+
+absl::Status SessionManager::CheckMatch(const Group& offer,
+                                        const Group& answer) {
+  const auto same = [](const Medium& a, const Medium& b) {
+    return a.range == b.range &&
+           (a.first == b.first || !a.active() || !b.active());
+  };
+  if (!std::equal(offer.media.begin(), offer.media.end(), answer.media.begin(),
+                  answer.media.end(), same)) {
+    return Count(counters_.activate_other_media,
+                 absl::FailedPreconditionError(
+                     "offer and answer have different media lines"));
+  }
+  for (size_t m = 0; m < offer.media.size(); ++m) {
+    absl::Status status = TargetPolicy::CheckFrom(
+        ports_.config(answer.interface).address, offer.media[m].ip);
+    status.Update(TargetPolicy::CheckFrom(
+        ports_.config(offer.interface).address, answer.media[m].ip));
+    if (!status.ok()) {
+      return Count(counters_.activate_bad_target, std::move(status));
+    }
+  }
+  return absl::OkStatus();
+}
+
+relay::SideTarget SessionManager::Target(const Medium& medium, int i,
+                                         uint8_t interface) const {
+  return {.target = medium.Target(i),
+          .learn_any =
+              medium.active() && medium.ip.is_private() &&
+              !medium.ip.SharesScopeWith(ports_.config(interface).address)};
+}
+
+absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(
+    const Call& call, const Group& offer, const Group& answer) {
+  std::vector<Slot> flows;
+  flows.reserve(offer.sockets.size());
+  // One policy a flow: the stricter of the two interfaces.
+  const relay::LatchPolicy policy =
+      std::min(ports_.config(offer.interface).latch,
+               ports_.config(answer.interface).latch);
+  for (size_t m = 0; m < offer.media.size(); ++m) {
+    const Medium& a = offer.media[m];
+    const Medium& b = answer.media[m];
+    const Medium& telling = a.active() ? a : b;
+    for (int i = 0; i < a.range; ++i) {
+      const size_t k = flows.size();
+      relay::MediaPlane::FlowSpec spec{.kind = telling.first,
+                                       .policy = policy,
+                                       .clock_hz = telling.clock_hz};
+      if (telling.first == FlowKind::kRtp && i % 2 == 1) {
+        spec.kind = FlowKind::kRtcp;
+        spec.rtp_flow = flows[k - 1];
+      }
+      // The offer's sockets were told to the answerer and face it; what it
+      // sends there leaves to where the offer said (from the other socket).
+      spec.socket[Index(Side::kFrom)] = answer.sockets[k];
+      spec.socket[Index(Side::kTo)] = offer.sockets[k];
+      spec.target[Index(Side::kFrom)] = Target(a, i, answer.interface);
+      spec.target[Index(Side::kTo)] = Target(b, i, offer.interface);
+      // A shard that had to stop has closed its sockets by itself.
+      const bool open = ports_.IsOpen(call.shard, answer.sockets[k]) &&
+                        ports_.IsOpen(call.shard, offer.sockets[k]);
+      absl::StatusOr<Slot> flow =
+          open ? plane_.OpenFlow(call.shard, spec)
+               : absl::UnavailableError("a socket of the session is gone");
+      if (!flow.ok()) {
+        for (const Slot opened : flows) {
+          plane_.CloseFlow(call.shard, opened);
+          News(call.shard, opened)->generation = 0;
+        }
+        return Count(counters_.activate_failed, flow.status());
+      }
+      std::vector<FlowNews>& news = news_[call.shard];
+      if (news.size() <= flow->index) news.resize(flow->index + 1);
+      news[flow->index] = FlowNews{.generation = flow->generation};
+      flows.push_back(*flow);
+    }
+  }
+  return flows;
+}
+
+}  // namespace sluice::control

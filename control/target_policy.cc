@@ -1,0 +1,146 @@
+#include "control/target_policy.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+
+namespace sluice::control {
+namespace {
+
+constexpr int kMappedBits = 96;  // before an IPv4 address in its mapped form
+constexpr uint16_t kFirstUserPort = 1024;
+
+bool HasBitsBeyond(const IpAddress& ip, int bits) {
+  for (int i = bits; i < 128; ++i) {
+    if ((ip.octets()[i / 8] >> (7 - i % 8)) & 1) return true;
+  }
+  return false;
+}
+
+absl::Status Refused(const Endpoint& target, std::string_view reason) {
+  return absl::PermissionDeniedError(absl::StrCat("media may not be sent to ",
+                                                  target.ToString(), ": ",
+                                                  std::string(reason)));
+}
+
+}  // namespace
+
+absl::StatusOr<Prefix> Prefix::Parse(std::string_view text) {
+  const auto refused = [text](std::string_view why) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", std::string(text), "\" ", std::string(why)));
+  };
+  const size_t slash = text.find('/');
+  const std::string_view address = text.substr(0, slash);
+  const std::optional<IpAddress> ip = IpAddress::Parse(address);
+  if (!ip) {
+    return refused("is not an address or a prefix like 192.0.2.0/24");
+  }
+  const bool written_v4 = address.find(':') == std::string_view::npos;
+  const int most = written_v4 ? 32 : 128;
+  int bits = most;
+  if (slash != std::string_view::npos) {
+    const std::string_view length = text.substr(slash + 1);
+    const char* const end = length.data() + length.size();
+    const auto [stop, error] = std::from_chars(length.data(), end, bits);
+    if (error != std::errc() || stop != end || bits < 0 || bits > most) {
+      return refused(written_v4 ? "needs a length of 0 to 32 after the /"
+                                : "needs a length of 0 to 128 after the /");
+    }
+  }
+  if (written_v4) bits += kMappedBits;
+  if (HasBitsBeyond(*ip, bits)) {
+    return refused("has bits set beyond its length");
+  }
+  return Prefix(*ip, bits, ip->is_v4() && bits >= kMappedBits);
+}
+
+bool Prefix::Contains(const IpAddress& ip) const {
+  if (ip.is_v4() != v4_) return false;
+  const auto& a = ip.octets();
+  const auto& b = ip_.octets();
+  const int whole = bits_ / 8;
+  if (!std::equal(a.begin(), a.begin() + whole, b.begin())) return false;
+  const int rest = bits_ % 8;
+  return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
+}
+
+absl::StatusOr<std::vector<Prefix>> ParsePrefixes(
+    absl::Span<const std::string> texts) {
+  std::vector<Prefix> prefixes;
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(const Prefix prefix, Prefix::Parse(text));
+    prefixes.push_back(prefix);
+  }
+  return prefixes;
+}
+
+bool TargetPolicy::IsOwn(const IpAddress& ip) const {
+  return std::find(options_.own.begin(), options_.own.end(), ip) !=
+         options_.own.end();
+}
+
+bool TargetPolicy::IsListener(const Endpoint& target) const {
+  for (const Endpoint& listener : options_.listeners) {
+    if (listener.port != target.port) continue;
+    if (listener.ip == target.ip) return true;
+    if (listener.ip.is_any() && (IsOwn(target.ip) || target.ip.is_loopback())) {
+      return true;
+    }
+  }
+  return false;
+}
+
+absl::Status TargetPolicy::Check(
+    const IpAddress& ip, uint16_t port, int range,
+    absl::FunctionRef<bool(const Endpoint&)> is_media_port) const {
+  CHECK(port != 0 && port + range <= 65536 && !ip.is_any());
+  const Endpoint first{.ip = ip, .port = Port::FromHost(port)};
+  for (int i = 0; i < range; ++i) {
+    const Endpoint target{
+        .ip = ip, .port = Port::FromHost(static_cast<uint16_t>(port + i))};
+    if (IsListener(target)) {
+      return Refused(target, "it is a control port of this relay");
+    }
+    if (is_media_port(target)) {
+      return Refused(target, "it is a media port of this relay");
+    }
+  }
+  if (ip.is_multicast()) return Refused(first, "it is multicast");
+  if (ip.is_reserved()) {
+    return Refused(first, "it is broadcast or a reserved address");
+  }
+  if (ip.is_link_local()) return Refused(first, "it is link-local");
+  if (ip.is_loopback() &&
+      std::none_of(options_.own.begin(), options_.own.end(),
+                   [](const IpAddress& own) { return own.is_loopback(); })) {
+    return Refused(first, "it is loopback");
+  }
+  if (port < kFirstUserPort) return Refused(first, "the port is below 1024");
+  const auto contains = [&ip](const Prefix& p) { return p.Contains(ip); };
+  if (std::any_of(options_.deny.begin(), options_.deny.end(), contains)) {
+    return Refused(first, "relay.deny_targets");
+  }
+  if (!options_.allow.empty() &&
+      std::none_of(options_.allow.begin(), options_.allow.end(), contains)) {
+    return Refused(first, "not in relay.allow_targets");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TargetPolicy::CheckFrom(const IpAddress& interface,
+                                     const IpAddress& ip) {
+  if (ip.is_loopback() && !interface.is_loopback()) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("media may not be sent to ", ip.ToString(), " from ",
+                     interface.ToString(), ": it is loopback"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,105 @@
+#include "relay/forwarder.h"
+
+#include "relay/rtp.h"
+
+namespace sluice::relay {
+namespace {
+
+Verdict Drop(FlowSide& side, DropReason reason, bool latched = false) noexcept {
+  side.cells.drops[static_cast<size_t>(reason)].Add(1);
+  return Verdict::Drop(reason, latched);
+}
+
+// Round trips (RFC 3550 6.4.1): the reports of one party speak of the other's
+// stream, which passed us on its way.
+void ReadReports(FlowSide& from, FlowSide& about,
+                 std::span<const uint8_t> packet, Micros now) noexcept {
+  const RtcpReports reports = ReadRtcpReports(packet);
+  if (reports.sender) {
+    from.cells.stream.OnSenderReport(reports.sender->ssrc,
+                                     reports.sender->ntp_middle, now);
+  }
+  for (size_t i = 0; i < reports.block_count; ++i) {
+    const uint32_t rtt = about.cells.stream.RoundTrip(
+        reports.blocks[i].lsr, reports.blocks[i].dlsr, now);
+    if (rtt != 0) from.cells.stream.SetRtt(rtt);
+  }
+}
+
+}  // namespace
+
+Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
+               Micros now) noexcept {
+  FlowSide& side = flow.side[Index(in)];
+  FlowSide& other = flow.side[Index(Other(in))];
+
+  if (packet.truncated) return Drop(side, DropReason::k_truncated);
+  if (packet.payload.empty()) return Drop(side, DropReason::k_empty);
+
+  Latch::Answer answer = Latch::Answer::kAccept;
+  switch (flow.kind) {
+    case FlowKind::kRtp: {
+      if (LooksLikeRtcp(packet.payload)) {
+        // Multiplexed (RFC 5761): rides on the RTP's latch, never makes one.
+        if (!ValidRtcp(packet.payload)) {
+          return Drop(side, DropReason::k_not_rtcp);
+        }
+        const bool known = side.latch.believed()
+                               ? packet.source == side.latch.source()
+                               : packet.source == side.latch.target().target;
+        if (!known) return Drop(side, DropReason::k_wrong_source);
+        ReadReports(side, other, packet.payload, now);
+        break;
+      }
+      const auto header = ParseRtp(packet.payload);
+      if (!header) return Drop(side, DropReason::k_not_rtp);
+      if (!side.latch.Believes(packet.source)) {
+        answer = side.latch.OnPacket(packet.source, &*header, flow.policy, now);
+        if (answer == Latch::Answer::kRefuse) {
+          return Drop(side, DropReason::k_wrong_source);
+        }
+        if (answer == Latch::Answer::kLearning) {
+          return Drop(side, DropReason::k_learning);
+        }
+      }
+      side.cells.stream.OnRtp(*header, now);
+      break;
+    }
+    case FlowKind::kRtcp: {
+      if (!ValidRtcp(packet.payload)) {
+        return Drop(side, DropReason::k_not_rtcp);
+      }
+      if (!side.latch.Believes(packet.source)) {
+        answer = side.latch.OnRtcp(packet.source,
+                                   rtp ? &rtp->side[Index(in)].latch : nullptr,
+                                   flow.policy);
+        if (answer == Latch::Answer::kRefuse) {
+          return Drop(side, DropReason::k_wrong_source);
+        }
+      }
+      ReadReports(side, other, packet.payload, now);
+      break;
+    }
+    case FlowKind::kRaw: {
+      if (!side.latch.Believes(packet.source)) {
+        answer = side.latch.OnPacket(packet.source, nullptr, flow.policy, now);
+        if (answer == Latch::Answer::kRefuse) {
+          return Drop(side, DropReason::k_wrong_source);
+        }
+        if (answer == Latch::Answer::kLearning) {
+          return Drop(side, DropReason::k_learning);
+        }
+      }
+      break;
+    }
+  }
+  const bool latched = answer == Latch::Answer::kLatched;
+  side.cells.packets_in.Add(1);
+  side.cells.bytes_in.Add(packet.payload.size());
+  side.cells.last_packet_us.Set(now.us());
+
+  if (other.to.length == 0) return Drop(side, DropReason::k_no_target, latched);
+  return Verdict::Send(latched);
+}
+
+}  // namespace sluice::relay

@@ -1,0 +1,80 @@
+#ifndef SLUICE_RELAY_MEDIA_PLANE_H_
+#define SLUICE_RELAY_MEDIA_PLANE_H_
+
+#include <array>
+#include <cstdint>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "relay/counters.h"
+#include "relay/session_command.h"
+#include "relay/stream_stats.h"
+
+namespace sluice::relay {
+
+// What a flow has done for one side so far, copied out of the shard's cells.
+// "in" is what came from this party, "out" what was sent to it.
+struct SideReport {
+  uint64_t packets_in = 0;
+  uint64_t bytes_in = 0;
+  uint64_t packets_out = 0;
+  uint64_t bytes_out = 0;
+  Micros last_packet{};                        // 0: never
+  std::array<uint32_t, kDropReasons> drops{};  // by DropReason, packets from it
+  StreamQuality quality{};
+};
+struct FlowReport {
+  SideReport side[2]{};  // by Side
+};
+
+// The data plane as the session manager sees it: shards that take sockets and
+// flows. The real one is ShardPool; tests have a fake.
+//
+// Thread: control only. Every call returns at once.
+// Errors: AlreadyExists (port in use), ResourceExhausted (table, queue or
+// descriptors full), Unavailable (address not here), Internal (with errno
+// text).
+class MediaPlane {
+ public:
+  virtual ~MediaPlane() = default;
+
+  virtual uint32_t shards() const = 0;
+  // The shard with the fewest sockets; a session stays on it for life.
+  virtual uint32_t PickShard() const = 0;
+
+  // Opens and binds a UDP socket and hands it to the shard.
+  virtual absl::StatusOr<Slot> OpenSocket(uint32_t shard, const Endpoint& local,
+                                          int tos) = 0;
+  // Closed later: an Event::kSocketClosed names the slot, and only then may the
+  // port be used again. Its flows must have been closed first.
+  virtual void CloseSocket(uint32_t shard, Slot socket) = 0;
+
+  struct FlowSpec {
+    FlowKind kind = FlowKind::kRtp;
+    LatchPolicy policy = LatchPolicy::kSdpFirst;
+    uint32_t clock_hz = 8000;
+    Slot socket[2]{};
+    Slot rtp_flow{};
+    SideTarget target[2]{};
+  };
+  virtual absl::StatusOr<Slot> OpenFlow(uint32_t shard,
+                                        const FlowSpec& spec) = 0;
+  // An unchanged address and port keeps the latch, a changed one moves it at
+  // once and opens a new learning window (security: re-INVITE must not).
+  virtual void Retarget(uint32_t shard, Slot flow, Side side,
+                        const SideTarget& target) = 0;
+  virtual void CloseFlow(uint32_t shard, Slot flow) = 0;
+
+  // All zero while the shard has not yet applied the open.
+  virtual FlowReport Report(uint32_t shard, Slot flow) const = 0;
+  // The newest packet of either side; cheap. 0: none yet.
+  virtual Micros LastPacket(uint32_t shard, Slot flow) const = 0;
+
+  // Hands every waiting event to `visit`.
+  virtual void DrainEvents(
+      absl::FunctionRef<void(uint32_t shard, const Event&)> visit) = 0;
+};
+
+}  // namespace sluice::relay
+
+#endif  // SLUICE_RELAY_MEDIA_PLANE_H_

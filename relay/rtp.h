@@ -1,0 +1,98 @@
+#ifndef SLUICE_RELAY_RTP_H_
+#define SLUICE_RELAY_RTP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace sluice::relay {
+
+// The fixed part of an RTP packet (RFC 3550 5.1), in host order.
+//
+//    0                   1                   2                   3
+//   |V=2|P|X|  CC   |M|     PT      |            sequence           |
+//   |                           timestamp                           |
+//   |                             SSRC                              |
+//   | CC times CSRC | X: profile, length, words | payload | padding |
+struct RtpHeader {
+  uint32_t ssrc = 0;
+  uint32_t timestamp = 0;
+  uint16_t sequence = 0;
+  uint8_t payload_type = 0;
+  bool marker = false;
+};
+inline constexpr size_t kRtpHeaderBytes = 12;
+
+namespace internal {
+
+inline uint16_t LoadBe16(const uint8_t* p) noexcept {
+  return static_cast<uint16_t>(p[0] << 8 | p[1]);
+}
+inline uint32_t LoadBe32(const uint8_t* p) noexcept {
+  return uint32_t{p[0]} << 24 | uint32_t{p[1]} << 16 | uint32_t{p[2]} << 8 |
+         uint32_t{p[3]};
+}
+// REQUIRES: packet.size() >= kRtpHeaderBytes. Whether it is version 2 and what
+// its first octet promises (CSRCs, extension, padding) is there.
+bool RtpPromisesKept(std::span<const uint8_t> packet) noexcept;
+
+}  // namespace internal
+
+// nullopt unless version 2, and CSRCs, header extension and padding all lie
+// inside the datagram (security: nothing is relayed that only looks like RTP).
+// Version 2 leaves the first octets 128..191: STUN, ZRTP, DTLS and TURN
+// channels (RFC 7983 7) are refused by it.
+//
+// Inline, with the octet 0x80 of almost every voice packet tried first: this
+// runs once for each packet.
+inline std::optional<RtpHeader> ParseRtp(
+    std::span<const uint8_t> packet) noexcept {
+  if (packet.size() < kRtpHeaderBytes) return std::nullopt;
+  const uint8_t* p = packet.data();
+  if (p[0] != 0x80 && !internal::RtpPromisesKept(packet)) return std::nullopt;
+  return RtpHeader{.ssrc = internal::LoadBe32(p + 8),
+                   .timestamp = internal::LoadBe32(p + 4),
+                   .sequence = internal::LoadBe16(p + 2),
+                   .payload_type = static_cast<uint8_t>(p[1] & 0x7f),
+                   .marker = (p[1] & 0x80) != 0};
+}
+
+// RFC 5761 4: payload types 192..223 of the second octet are RTCP. Says nothing
+// about the rest of the packet.
+inline bool LooksLikeRtcp(std::span<const uint8_t> packet) noexcept {
+  return packet.size() >= 2 && packet[1] >> 5 == 192 >> 5;
+}
+// A compound packet (RFC 3550 6.1, A.2): version 2, type 192..223, at least 8
+// octets, the first packet's length inside the datagram. Reduced-size (RFC
+// 5506) passes. SRTCP passes: behind the first 8 octets everything may be
+// enciphered, so the first packet's length is the only one held against the
+// datagram.
+bool ValidRtcp(std::span<const uint8_t> packet) noexcept;
+
+// What of a compound RTCP packet the relay's books need.
+struct RtcpReports {
+  struct SenderInfo {
+    uint32_t ssrc = 0;
+    uint32_t ntp_middle = 0;  // the middle 32 bits of the NTP timestamp
+  };
+  struct Block {
+    uint32_t ssrc = 0;  // whom it reports on
+    uint32_t lsr = 0;
+    uint32_t dlsr = 0;
+  };
+  std::optional<SenderInfo> sender{};   // the first one
+  static constexpr size_t kBlocks = 4;  // more are not looked at
+  Block blocks[kBlocks]{};
+  size_t block_count = 0;
+};
+// A peer may put thousands of packets into one compound one; a real one has a
+// report, an SDES and some feedback.
+inline constexpr int kRtcpPacketsMax = 16;
+// REQUIRES: ValidRtcp(packet). Trusts no length inside; stops at the first
+// thing that is not a whole RTCP packet.
+RtcpReports ReadRtcpReports(std::span<const uint8_t> packet) noexcept;
+
+}  // namespace sluice::relay
+
+#endif  // SLUICE_RELAY_RTP_H_

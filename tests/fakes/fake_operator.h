@@ -1,0 +1,129 @@
+#ifndef SLUICE_TESTS_FAKES_FAKE_OPERATOR_H_
+#define SLUICE_TESTS_FAKES_FAKE_OPERATOR_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "control/manager_counters.h"
+#include "control/operator_api.h"
+#include "relay/counters.h"
+
+namespace sluice::control {
+
+// A daemon that is only its books: what it is asked is counted, what it answers
+// is set by the test. `fail`, when set, is the answer to every question.
+//
+// Thread: set up before a server is started on it, read after it has ended, or
+// used on one thread.
+class FakeOperator final : public OperatorApi {
+ public:
+  explicit FakeOperator(uint32_t shard_count = 2) : shards_(shard_count) {
+    status.version = "0.1.0";
+    status.pid = 4711;
+    status.uptime_s = 90061;
+    status.engine = "epoll";
+    status.engine_reason = "asked for";
+    status.manager.ports_total = 50000;
+    status.manager.ports_taken = 8;
+    status.manager.ports_quarantined = 2;
+    ManagerCounters{}.ForEach([this](const char* name, uint64_t value) {
+      status.manager.counters.emplace_back(name, value);
+    });
+    status.interfaces.push_back({.name = "default",
+                                 .address = "127.0.0.1",
+                                 .advertise = "",
+                                 .latch = "sdp-first",
+                                 .xdp = "off",
+                                 .ports_total = 50000,
+                                 .ports_taken = 8,
+                                 .ports_quarantined = 2});
+    status.listeners.push_back(
+        {.kind = "nathelper", .address = "unix:/tmp/n.sock"});
+    status.rpc_counters.emplace_back("accepted", 3);
+  }
+
+  absl::StatusOr<DaemonStatus> Status() override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    return status;
+  }
+  absl::StatusOr<CallPage> Calls(size_t offset, size_t limit) override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    CallPage page{.total = calls.size(), .calls = {}};
+    for (size_t i = offset; i < calls.size() && page.calls.size() < limit;
+         ++i) {
+      CallSummary summary;
+      summary.call_id = calls[i].call_id;
+      summary.shard = calls[i].shard;
+      summary.created = calls[i].created;
+      summary.sessions = static_cast<int>(calls[i].sessions.size());
+      summary.sockets = calls[i].sockets;
+      page.calls.push_back(std::move(summary));
+    }
+    return page;
+  }
+  absl::StatusOr<CallView> Call(const std::string& call_id) override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    for (const CallView& call : calls) {
+      if (call.call_id == call_id) return call;
+    }
+    return absl::NotFoundError("no such call: " + call_id);
+  }
+  absl::StatusOr<int> Close(const std::string& call_id) override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    const auto call =
+        std::find_if(calls.begin(), calls.end(),
+                     [&](const CallView& c) { return c.call_id == call_id; });
+    if (call == calls.end()) {
+      return absl::NotFoundError("no such call: " + call_id);
+    }
+    const int sessions = static_cast<int>(call->sessions.size());
+    calls.erase(call);
+    return sessions;
+  }
+  absl::Status Drain(bool on) override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    status.manager.draining = on;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> Reload() override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    return reload;
+  }
+
+  bool ready() const override { return is_ready; }
+  uint32_t shards() const override {
+    return static_cast<uint32_t>(shards_.size());
+  }
+  const relay::ShardCounters& counters(uint32_t shard) const override {
+    return shards_[shard];
+  }
+  relay::ShardCounters& mutable_counters(uint32_t shard) {
+    return shards_[shard];
+  }
+
+  DaemonStatus status;
+  std::vector<CallView> calls;
+  absl::StatusOr<std::string> reload = std::string("nothing changed");
+  absl::Status fail;
+  bool is_ready = true;
+  int asked = 0;
+
+ private:
+  std::vector<relay::ShardCounters> shards_;
+};
+
+}  // namespace sluice::control
+
+#endif  // SLUICE_TESTS_FAKES_FAKE_OPERATOR_H_

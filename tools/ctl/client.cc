@@ -1,0 +1,175 @@
+#include "tools/ctl/client.h"
+
+#include <httplib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "tools/ctl/text.h"
+
+namespace sluice::ctl {
+namespace {
+
+constexpr int kHttpPort = 9080;  // of http.listen's default
+
+std::string Where(const Server& server) {
+  return server.socket.empty() ? absl::StrCat(server.host, ":", server.port)
+                               : server.socket;
+}
+
+std::optional<int> ParsePort(std::string_view text) {
+  int port = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, port);
+  if (error != std::errc() || stop != end || port < 1 || port > 65535) {
+    return std::nullopt;
+  }
+  return port;
+}
+
+Reply CannotReach(const Server& server) {
+  std::string why = "nobody answers there";
+  struct stat file {};
+  if (!server.socket.empty()) {
+    if (::stat(server.socket.c_str(), &file) != 0) {
+      why =
+          "no such socket; does sluiced run, or does it listen elsewhere "
+          "(-s)?";
+    } else if (!S_ISSOCK(file.st_mode)) {
+      why = "that is no socket";
+    } else if (::access(server.socket.c_str(), W_OK) != 0) {
+      why = "permission denied; only sluiced's own user and root may ask";
+    }
+  }
+  return {.code = kCannotReach,
+          .error = absl::StrCat("cannot reach sluiced at ",
+                                ShownText(Where(server)), ": ", why)};
+}
+
+ExitCode CodeOf(int http_status) {
+  switch (http_status) {
+    case 200: return kDone;
+    case 404: return kNotFound;
+    case 504: return kTimeout;
+    default: return kRefused;
+  }
+}
+
+Reply Read(const httplib::Response& response) {
+  Reply reply{.code = CodeOf(response.status), .error = ""};
+  reply.json = Json::parse(response.body, nullptr, /*allow_exceptions=*/false);
+  if (reply.json.is_discarded() || !reply.json.is_object()) {
+    return {.code = kRefused,
+            .error = absl::StrCat("not an answer of sluiced (HTTP status ",
+                                  response.status, ")")};
+  }
+  if (reply.code == kDone) return reply;
+  const auto error = reply.json.find("error");
+  reply.error = error != reply.json.end() && error->is_string()
+                    ? Shown(*error)
+                    : absl::StrCat("HTTP status ", response.status);
+  return reply;
+}
+
+}  // namespace
+
+std::optional<Server> ParseServer(std::string_view text) {
+  if (text.starts_with("unix:")) {
+    text.remove_prefix(5);
+    if (text.empty()) return std::nullopt;
+    return Server{.socket = std::string(text), .host = ""};
+  }
+  const bool url = text.starts_with("http://");
+  if (url) {
+    text.remove_prefix(7);
+    if (text.ends_with('/')) text.remove_suffix(1);
+  }
+  if (text.empty() || text.find("://") != std::string_view::npos) {
+    return std::nullopt;
+  }
+  if (text.find('/') != std::string_view::npos) {
+    if (url) return std::nullopt;
+    return Server{.socket = std::string(text), .host = ""};
+  }
+  Server server{.socket = "", .host = std::string(text), .port = kHttpPort};
+  const size_t colon = text.rfind(':');
+  const size_t bracket = text.rfind(']');
+  const bool has_port = colon != std::string_view::npos &&
+                        (bracket == std::string_view::npos || colon > bracket);
+  if (has_port) {
+    const auto port = ParsePort(text.substr(colon + 1));
+    if (!port) return std::nullopt;
+    server.port = *port;
+    server.host = std::string(text.substr(0, colon));
+  } else if (!url) {
+    return std::nullopt;  // a bare word is neither a path nor an address
+  }
+  if (server.host.starts_with('[') && server.host.ends_with(']')) {
+    server.host = server.host.substr(1, server.host.size() - 2);
+  }
+  if (server.host.empty()) return std::nullopt;
+  return server;
+}
+
+std::string DefaultSocket() {
+  const std::string name = "/control.sock";
+  std::string candidates[3] = {"/run/sluice" + name};
+  if (const char* runtime = std::getenv("XDG_RUNTIME_DIR")) {
+    if (*runtime != '\0')
+      candidates[1] = absl::StrCat(runtime, "/sluice", name);
+  }
+  candidates[2] = absl::StrCat("/tmp/sluice-", ::getuid(), name);
+  for (const std::string& path : candidates) {
+    if (!path.empty() && ::access(path.c_str(), F_OK) == 0) return path;
+  }
+  return candidates[0];
+}
+
+Reply Client::Post(const std::string& path, const Json& body) const {
+  return Ask("POST", path, body.dump());
+}
+
+Reply Client::Ask(const std::string& method, const std::string& path,
+                  const std::string& body) const {
+  // The library cuts a path that is too long for an address without a word,
+  // and would reach another socket.
+  if (server_.socket.size() >= sizeof(sockaddr_un{}.sun_path)) {
+    return CannotReach(server_);
+  }
+  httplib::Client http(server_.socket.empty() ? server_.host : server_.socket,
+                       server_.socket.empty() ? server_.port : kHttpPort);
+  if (!server_.socket.empty()) http.set_address_family(AF_UNIX);
+  const time_t s = timeout_.us() / 1'000'000, us = timeout_.us() % 1'000'000;
+  http.set_connection_timeout(s, us);
+  http.set_read_timeout(s, us);
+  http.set_write_timeout(s, us);
+
+  httplib::Request request;
+  request.method = method;
+  request.path = path;
+  if (!server_.socket.empty()) request.set_header("Host", "localhost");
+  if (method == "POST") {
+    request.body = body;
+    request.set_header("Content-Type", "application/json");
+  }
+  const Micros start = SystemClock::Now();
+  const httplib::Result result = http.send(request);
+  if (result) return Read(*result);
+  // The library has one word for "closed" and "too slow".
+  if (result.error() == httplib::Error::ConnectionTimeout ||
+      SystemClock::Now() - start >= timeout_) {
+    return {.code = kTimeout,
+            .error = absl::StrCat("sluiced at ", ShownText(Where(server_)),
+                                  " did not answer in time")};
+  }
+  return CannotReach(server_);
+}
+
+}  // namespace sluice::ctl

@@ -1,0 +1,69 @@
+#ifndef SLUICE_TOOLS_CTL_CLIENT_H_
+#define SLUICE_TOOLS_CTL_CLIENT_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/types.h"
+#include "nlohmann/json.hpp"
+
+namespace sluice::ctl {
+
+using Json = nlohmann::ordered_json;
+
+// What sluicectl ends with; scripts depend on the numbers.
+enum ExitCode : int {
+  kDone = 0,
+  kRefused = 1,  // the server said no
+  kUsage = 2,
+  kCannotReach = 3,
+  kNotFound = 4,
+  kTimeout = 5,
+};
+
+// Where a daemon is asked: a UNIX socket, or a TCP address.
+struct Server {
+  std::string socket;  // path; empty: TCP
+  std::string host;
+  int port = 0;
+};
+// PATH (anything with a '/'), unix:PATH, http://HOST[:PORT] or HOST:PORT;
+// nullopt for anything else.
+std::optional<Server> ParseServer(std::string_view text);
+// The default of -s, by the daemon's own rule: the first that exists of
+// /run/sluice, $XDG_RUNTIME_DIR/sluice and /tmp/sluice-UID; the first of all
+// when none does.
+std::string DefaultSocket();
+
+// What became of one question.
+struct Reply {
+  ExitCode code = kDone;
+  std::string error;  // in plain words, safe to print, when code != kDone
+  Json json{};        // the answer
+};
+
+// Asks one daemon, one question a connection. Never throws, never waits longer
+// than the timeout for the next octet.
+class Client {
+ public:
+  Client(Server server, Micros timeout)
+      : server_(std::move(server)), timeout_(timeout) {}
+
+  Reply Get(const std::string& path) const { return Ask("GET", path, ""); }
+  Reply Post(const std::string& path, const Json& body) const;
+  Reply Delete(const std::string& path) const {
+    return Ask("DELETE", path, "");
+  }
+
+ private:
+  Reply Ask(const std::string& method, const std::string& path,
+            const std::string& body) const;
+
+  Server server_;
+  Micros timeout_;
+};
+
+}  // namespace sluice::ctl
+
+#endif  // SLUICE_TOOLS_CTL_CLIENT_H_

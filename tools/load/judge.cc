@@ -1,0 +1,27 @@
+#include "tools/load/judge.h"
+
+namespace sluice::load {
+
+Judge::Arrival Judge::OnSequence(uint32_t sequence) noexcept {
+  const uint64_t bit = uint64_t{1} << (sequence % 64);
+  uint64_t& word = seen_[sequence % kWindow / 64];
+  if (sequence >= next_) {
+    // What leaves the window on the way up is forgotten.
+    if (sequence - next_ >= kWindow) {
+      seen_.fill(0);
+    } else {
+      for (uint32_t s = next_; s < sequence; ++s) {
+        seen_[s % kWindow / 64] &= ~(uint64_t{1} << (s % 64));
+      }
+    }
+    word |= bit;
+    next_ = sequence + 1;
+    return Arrival::kInOrder;
+  }
+  if (next_ - sequence > kWindow) return Arrival::kTooOld;
+  if ((word & bit) != 0) return Arrival::kDuplicate;
+  word |= bit;
+  return Arrival::kReordered;
+}
+
+}  // namespace sluice::load

@@ -1,0 +1,145 @@
+// sluicectl: the operator's command line. Asks sluiced over its control socket
+// (or its HTTP address) and shows the answer; what a verb does is in
+// tools/ctl/.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "base/types.h"
+#include "tools/ctl/client.h"
+#include "tools/ctl/verbs.h"
+#include "tools/ctl/watch.h"
+
+namespace sluice::ctl {
+namespace {
+
+struct CommandLine {
+  std::string server = DefaultSocket();
+  std::string output = "text";
+  double timeout_s = 5;
+  std::string call_id;
+  CallsOptions calls;
+  DrainOptions drain;
+  WatchOptions watch;
+  bool watch_stats = false;
+};
+
+void AddWatchOptions(CLI::App* verb, WatchOptions* options) {
+  verb->add_option("--interval", options->interval_s,
+                   "Seconds between two pictures (2)")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->type_name("S");
+  verb->add_option("--count", options->count,
+                   "How many pictures; 0 goes on until interrupted")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+}
+
+void Describe(CLI::App* app, CommandLine* line) {
+  app->require_subcommand(1);
+  app->fallthrough();
+  app->set_version_flag("--version", "sluicectl " SLUICE_VERSION);
+  app->add_option("-s,--server", line->server,
+                  "Control socket, or http://HOST:PORT of the daemon")
+      ->take_last()
+      ->type_name("SOCKET|URL");
+  app->add_option("-o,--output", line->output,
+                  "text for people, json for programs")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->take_last()
+      ->type_name("FORMAT");
+  app->add_option("--timeout", line->timeout_s,
+                  "Seconds to wait for an answer (5)")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->type_name("S");
+  app->footer(
+      "Exit codes: 0 done, 1 the server said no, 2 usage, 3 cannot reach it,\n"
+      "4 no such call, 5 no answer in time. See sluicectl(1).");
+
+  app->add_subcommand("status", "What runs, how full it is, where it listens");
+  CLI::App* calls = app->add_subcommand("calls", "All calls, oldest first");
+  calls->add_option("--offset", line->calls.offset, "Leave out the first N")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  calls->add_option("--limit", line->calls.limit, "At most N")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  calls->add_flag("-q,--quiet", line->calls.ids_only, "Only the Call-IDs");
+  CLI::App* call = app->add_subcommand(
+      "call", "One call: ports, latches, quality, drops, why no audio");
+  call->add_option("CALL-ID", line->call_id, "As `calls` shows it")->required();
+  CLI::App* close = app->add_subcommand("close", "End a call, free its ports");
+  close->add_option("CALL-ID", line->call_id, "As `calls` shows it")
+      ->required();
+  CLI::App* stats = app->add_subcommand("stats", "Every counter by shard");
+  stats->add_flag("--watch", line->watch_stats, "Again and again, with rates");
+  AddWatchOptions(stats, &line->watch);
+  CLI::App* top =
+      app->add_subcommand("top", "The busiest calls and shards, redrawn");
+  AddWatchOptions(top, &line->watch);
+  CLI::App* drain =
+      app->add_subcommand("drain", "Refuse new calls, let running ones end");
+  CLI::Option* off =
+      drain->add_flag("--off", line->drain.off, "Take new calls again");
+  CLI::Option* wait = drain->add_flag("--wait", line->drain.wait,
+                                      "Come back when the last call has ended");
+  off->excludes(wait);
+  drain
+      ->add_option("--deadline", line->drain.deadline_s,
+                   "Give up waiting after S seconds (exit code 5)")
+      ->needs(wait)
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("S");
+  app->add_subcommand("reload", "Read the configuration file again");
+  app->add_subcommand("version", "Versions of sluicectl and of the daemon");
+}
+
+ExitCode Run(const std::string& verb, const CommandLine& line,
+             const Server& server) {
+  const Client client(server,
+                      Micros(static_cast<int64_t>(line.timeout_s * 1'000'000)));
+  const Session session{
+      .client = client,
+      .output = line.output == "json" ? Output::kJson : Output::kText};
+  if (verb == "status") return Status(session);
+  if (verb == "calls") return Calls(session, line.calls);
+  if (verb == "call") return Call(session, line.call_id);
+  if (verb == "close") return Close(session, line.call_id);
+  if (verb == "stats") {
+    return line.watch_stats ? WatchStats(session, line.watch) : Stats(session);
+  }
+  if (verb == "top") return Top(session, line.watch);
+  if (verb == "drain") return Drain(session, line.drain);
+  if (verb == "reload") return Reload(session);
+  return Version(session);
+}
+
+int Main(int argc, char** argv) {
+  CommandLine line;
+  CLI::App app("Asks and steers a running sluiced.", "sluicectl");
+  Describe(&app, &line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  if ((app.got_subcommand("call") || app.got_subcommand("close")) &&
+      line.call_id.empty()) {
+    std::fprintf(stderr, "sluicectl: an empty CALL-ID names no call\n");
+    return kUsage;
+  }
+  const auto server = ParseServer(line.server);
+  if (!server) {
+    std::fprintf(stderr,
+                 "sluicectl: -s takes the path of a socket or "
+                 "http://HOST:PORT\n");
+    return kUsage;
+  }
+  return Run(app.get_subcommands().front()->get_name(), line, *server);
+}
+
+}  // namespace
+}  // namespace sluice::ctl
+
+int main(int argc, char** argv) { return sluice::ctl::Main(argc, argv); }
