@@ -9,6 +9,23 @@
 #include "relay/quality.h"
 
 namespace sluice::control {
+namespace {
+
+// How each party's voice is heard by the other: its stream's books are with
+// the RTP, the round trips with the RTCP (the same flow where they share one).
+void Score(FlowView* rtp, const FlowView& rtcp) {
+  for (const Side side : {Side::kFrom, Side::kTo}) {
+    const relay::SideReport& heard = rtp->side[Index(side)].report;
+    const relay::SideReport& own = rtcp.side[Index(side)].report;
+    const relay::SideReport& listener = rtcp.side[Index(Other(side))].report;
+    relay::StreamQuality quality = heard.quality;
+    quality.rtt_ms = own.quality.rtt_ms;
+    rtp->side[Index(side)].mos =
+        relay::EstimateMos(relay::MosInputOf(quality, listener.quality.rtt_ms));
+  }
+}
+
+}  // namespace
 
 SessionManager::FlowNews* SessionManager::News(uint32_t shard, Slot flow) {
   return const_cast<FlowNews*>(std::as_const(*this).News(shard, flow));
@@ -63,20 +80,24 @@ SessionView SessionManager::View(const Call& call,
       const Slot slot = fork.session.flows[view.flows.size()];
       const FlowNews* news = News(call.shard, slot);
       FlowView flow{.call_medium = absl::StrCat(m), .index = i, .kind = first};
-      if (first == relay::FlowKind::kRtp && i % 2 == 1) {
+      if (HasRtcp(first) && i % 2 == 1) {
         flow.kind = relay::FlowKind::kRtcp;
       }
       flow.side[Index(Side::kFrom)] = View(answer, b, a, i, Side::kFrom, news);
       flow.side[Index(Side::kTo)] = View(offer, a, b, i, Side::kTo, news);
+      const relay::FlowKind flow_kind = flow.kind;
       const relay::FlowReport report = plane_.Report(call.shard, slot);
       for (const Side side : {Side::kFrom, Side::kTo}) {
         FlowView::SideView& of = flow.side[Index(side)];
         of.report = report.side[Index(side)];
-        if (flow.kind != relay::FlowKind::kRtp) continue;
-        of.mos = relay::EstimateMos(relay::MosInputOf(
-            of.report.quality, report.side[Index(Other(side))].quality.rtt_ms));
       }
       view.flows.push_back(std::move(flow));
+      if (flow_kind == relay::FlowKind::kRtcp) {
+        // The stream's round trips were seen on its RTCP.
+        Score(&view.flows[view.flows.size() - 2], view.flows.back());
+      } else if (HasRtcp(flow_kind)) {
+        Score(&view.flows.back(), view.flows.back());
+      }
     }
   }
   return view;

@@ -25,14 +25,6 @@ uint64_t DescriptorsBesidesMedia(const Config& config) {
          config.nathelper.max_connections;
 }
 
-uint64_t MediaSockets(const Config& config) {
-  const uint64_t ports =
-      uint64_t{config.relay.ports.last} - config.relay.ports.first + 1;
-  const uint64_t all = ports * config.interfaces.size();
-  if (config.relay.max_sessions == 0) return all;
-  return std::min(all, config.relay.max_sessions * kSocketsOfASession);
-}
-
 // The rules of the configuration have let only good ones in.
 std::vector<Prefix> Networks(const std::vector<std::string>& texts) {
   return ParsePrefixes(texts).value_or(std::vector<Prefix>());
@@ -55,6 +47,14 @@ std::vector<Endpoint> ControlSockets(const Config& config) {
 }
 
 }  // namespace
+
+uint64_t MediaSockets(const Config& config) {
+  const uint64_t ports =
+      uint64_t{config.relay.ports.last} - config.relay.ports.first + 1;
+  const uint64_t all = ports * config.interfaces.size();
+  if (config.relay.max_sessions == 0) return all;
+  return std::min(all, config.relay.max_sessions * kSocketsOfASession);
+}
 
 SessionManager::Options ManagerOptions(const Config& config) {
   const Config::Relay& relay = config.relay;
@@ -94,11 +94,11 @@ relay::ShardPool::Options ShardOptions(const Config& config,
   }
   const uint64_t besides = DescriptorsBesidesMedia(config);
   const uint64_t left = descriptors > besides ? descriptors - besides : 0;
-  options.sockets_per_shard = static_cast<uint32_t>(
-      std::clamp(std::min(MediaSockets(config), left), kSocketsOfAShardMin,
-                 kSocketsOfAShardMax));
-  // Two sockets are one flow.
-  options.flows_per_shard = options.sockets_per_shard / 2;
+  options.sockets_per_shard = static_cast<uint32_t>(std::clamp(
+      MediaSockets(config), kSocketsOfAShardMin, kSocketsOfAShardMax));
+  // Two sockets are one flow; those of a forked offer are in several.
+  options.flows_per_shard = options.sockets_per_shard;
+  options.descriptors = std::max<uint64_t>(left, 1);
   options.batch_wait_us = relay.batch_wait_us;
   options.max_datagram = relay.max_datagram;
   options.sq_entries = relay.sq_entries;

@@ -12,9 +12,11 @@ namespace sluice::control {
 
 SessionManager::Options ManagerOptions(const Config& config);
 
+// Sockets that the configured ports and sessions can come to need.
+uint64_t MediaSockets(const Config& config);
 // Descriptors that the configured sessions and listeners can come to need.
 uint64_t DescriptorsWanted(const Config& config);
-// `descriptors`: the limit that holds; the shards' tables fit below it.
+// `descriptors`: the limit that holds for the process.
 relay::ShardPool::Options ShardOptions(const Config& config,
                                        uint64_t descriptors);
 

@@ -162,7 +162,10 @@ relay::FlowKind FirstFlow(const Value& medium, int range) {
   const Value* proto = medium.Find("proto");
   const std::string* name = proto == nullptr ? nullptr : proto->bytes();
   const bool rtp = name == nullptr ? range % 2 == 0 : name->starts_with("RTP/");
-  return rtp ? relay::FlowKind::kRtp : relay::FlowKind::kRaw;
+  if (!rtp) return relay::FlowKind::kRaw;
+  return name != nullptr && name->starts_with("RTP/SAVP")
+             ? relay::FlowKind::kSrtp
+             : relay::FlowKind::kRtp;
 }
 
 absl::StatusOr<Media> ParseMedium(const Value& value,

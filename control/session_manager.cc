@@ -384,7 +384,9 @@ absl::Status SessionManager::CheckMatch(const Group& offer,
 
 relay::SideTarget SessionManager::Target(const Medium& medium, int i,
                                          uint8_t interface) const {
+  // A party on hold that still named its address may be heard from there only.
   return {.target = medium.Target(i),
+          .signalled = medium.active() ? IpAddress() : medium.ip,
           .learn_any =
               medium.active() && medium.ip.is_private() &&
               !medium.ip.SharesScopeWith(ports_.config(interface).address)};
@@ -407,7 +409,7 @@ absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(
       relay::MediaPlane::FlowSpec spec{.kind = telling.first,
                                        .policy = policy,
                                        .clock_hz = telling.clock_hz};
-      if (telling.first == FlowKind::kRtp && i % 2 == 1) {
+      if (HasRtcp(telling.first) && i % 2 == 1) {
         spec.kind = FlowKind::kRtcp;
         spec.rtp_flow = flows[k - 1];
       }

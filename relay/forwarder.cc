@@ -38,7 +38,8 @@ Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
 
   Latch::Answer answer = Latch::Answer::kAccept;
   switch (flow.kind) {
-    case FlowKind::kRtp: {
+    case FlowKind::kRtp:
+    case FlowKind::kSrtp: {
       if (LooksLikeRtcp(packet.payload)) {
         // Multiplexed (RFC 5761): rides on the RTP's latch, never makes one.
         if (!ValidRtcp(packet.payload)) {
@@ -48,10 +49,15 @@ Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
                                ? packet.source == side.latch.source()
                                : packet.source == side.latch.target().target;
         if (!known) return Drop(side, DropReason::k_wrong_source);
-        ReadReports(side, other, packet.payload, now);
+        // Enciphered reports say nothing to us.
+        if (flow.kind == FlowKind::kRtp) {
+          ReadReports(side, other, packet.payload, now);
+        }
         break;
       }
-      const auto header = ParseRtp(packet.payload);
+      const auto header = flow.kind == FlowKind::kRtp
+                              ? ParseRtp(packet.payload)
+                              : ParseSrtp(packet.payload);
       if (!header) return Drop(side, DropReason::k_not_rtp);
       if (!side.latch.Believes(packet.source)) {
         answer = side.latch.OnPacket(packet.source, &*header, flow.policy, now);

@@ -56,7 +56,8 @@ void ReadReport(std::span<const uint8_t> packet,
 
 }  // namespace
 
-bool internal::RtpPromisesKept(std::span<const uint8_t> packet) noexcept {
+bool internal::RtpPromisesKept(std::span<const uint8_t> packet,
+                               Padding enciphered) noexcept {
   const uint8_t first = packet[0];
   if (first >> 6 != 2) return false;
   size_t header = kRtpHeaderBytes + 4 * size_t{first & 0x0fu};
@@ -65,7 +66,7 @@ bool internal::RtpPromisesKept(std::span<const uint8_t> packet) noexcept {
     header += 4 + 4 * size_t{LoadBe16(&packet[header + 2])};
   }
   if (packet.size() < header) return false;
-  if ((first & 0x20) == 0) return true;
+  if ((first & 0x20) == 0 || enciphered == Padding::kEnciphered) return true;
   // P: the last octet counts the padding, itself included.
   const uint8_t padding = packet.back();
   return padding != 0 && padding <= packet.size() - header;

@@ -34,8 +34,10 @@ inline uint32_t LoadBe32(const uint8_t* p) noexcept {
          uint32_t{p[3]};
 }
 // REQUIRES: packet.size() >= kRtpHeaderBytes. Whether it is version 2 and what
-// its first octet promises (CSRCs, extension, padding) is there.
-bool RtpPromisesKept(std::span<const uint8_t> packet) noexcept;
+// its first octet promises (CSRCs, extension, padding) is there. The padding of
+// SRTP is enciphered, and what stands last is its authentication tag.
+enum class Padding : uint8_t { kCheck, kEnciphered };
+bool RtpPromisesKept(std::span<const uint8_t> packet, Padding padding) noexcept;
 
 }  // namespace internal
 
@@ -47,15 +49,23 @@ bool RtpPromisesKept(std::span<const uint8_t> packet) noexcept;
 // Inline, with the octet 0x80 of almost every voice packet tried first: this
 // runs once for each packet.
 inline std::optional<RtpHeader> ParseRtp(
-    std::span<const uint8_t> packet) noexcept {
+    std::span<const uint8_t> packet,
+    internal::Padding padding = internal::Padding::kCheck) noexcept {
   if (packet.size() < kRtpHeaderBytes) return std::nullopt;
   const uint8_t* p = packet.data();
-  if (p[0] != 0x80 && !internal::RtpPromisesKept(packet)) return std::nullopt;
+  if (p[0] != 0x80 && !internal::RtpPromisesKept(packet, padding))
+    return std::nullopt;
   return RtpHeader{.ssrc = internal::LoadBe32(p + 8),
                    .timestamp = internal::LoadBe32(p + 4),
                    .sequence = internal::LoadBe16(p + 2),
                    .payload_type = static_cast<uint8_t>(p[1] & 0x7f),
                    .marker = (p[1] & 0x80) != 0};
+}
+
+// The same for SRTP (RFC 3711 3.1), whose header is in the clear.
+inline std::optional<RtpHeader> ParseSrtp(
+    std::span<const uint8_t> packet) noexcept {
+  return ParseRtp(packet, internal::Padding::kEnciphered);
 }
 
 // RFC 5761 4: payload types 192..223 of the second octet are RTCP. Says nothing

@@ -38,9 +38,15 @@ namespace sluice::relay {
 // What a flow may carry, and so what is checked of each packet.
 enum class FlowKind : uint8_t {
   kRtp,   // RFC 3550 5.1; RTCP too where it is multiplexed (RFC 5761)
+  kSrtp,  // the same enciphered (RFC 3711): padding cannot be looked at
   kRtcp,  // RFC 3550 6
   kRaw,   // anything (T.38 UDPTL and other protocols named by the SDP)
 };
+
+// Whether flows of this kind come in pairs, RTP and then its RTCP.
+constexpr bool HasRtcp(FlowKind kind) {
+  return kind == FlowKind::kRtp || kind == FlowKind::kSrtp;
+}
 
 // Whose packets are believed. ARCHITECTURE.md, "The latch".
 enum class LatchPolicy : uint8_t { kStrict, kSdpFirst, kFirstPacket };
@@ -48,6 +54,7 @@ enum class LatchPolicy : uint8_t { kStrict, kSdpFirst, kFirstPacket };
 constexpr const char* Name(FlowKind kind) {
   switch (kind) {
     case FlowKind::kRtp: return "rtp";
+    case FlowKind::kSrtp: return "srtp";
     case FlowKind::kRtcp: return "rtcp";
     case FlowKind::kRaw: return "raw";
   }

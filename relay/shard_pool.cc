@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -116,6 +117,7 @@ struct ShardPool::Impl {
   EngineKind kind = EngineKind::kUring;
   std::string engine_name;
   std::string engine_reason;
+  bool holds_files = false;  // sockets live in the rings' tables
 };
 
 absl::Status ShardPool::Impl::ChooseEngine() {
@@ -144,6 +146,16 @@ absl::Status ShardPool::Impl::ChooseEngine() {
       break;
   }
   engine_name = kind == EngineKind::kUring ? "io_uring" : "epoll";
+  holds_files = kind == EngineKind::kUring && net::UringEngine::CanHoldFiles();
+  uint64_t bound = options.descriptors;
+  if (holds_files) {
+    rlimit limit{};
+    bound = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+  }
+  if (bound != 0) {
+    options.sockets_per_shard = static_cast<uint32_t>(
+        std::min<uint64_t>(options.sockets_per_shard, bound));
+  }
   return absl::OkStatus();
 }
 
@@ -174,16 +186,15 @@ absl::Status ShardPool::Impl::Launch() {
     net::Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!wake) return net::ErrnoStatus(errno, "eventfd");
     auto shard = std::make_unique<ShardHandle>(options, std::move(wake));
-    ASSIGN_OR_RETURN(
-        auto engine,
-        Engine::Create({.sq_entries = options.sq_entries,
-                        .cq_entries = options.cq_entries,
-                        .receive_buffers = options.receive_buffers,
-                        .max_datagram = options.max_datagram,
-                        .batch_wait_us = options.batch_wait_us,
-                        .sockets = options.sockets_per_shard,
-                        .hold_files = net::UringEngine::CanHoldFiles(),
-                        .wake_fd = shard->wake.get()}));
+    ASSIGN_OR_RETURN(auto engine,
+                     Engine::Create({.sq_entries = options.sq_entries,
+                                     .cq_entries = options.cq_entries,
+                                     .receive_buffers = options.receive_buffers,
+                                     .max_datagram = options.max_datagram,
+                                     .batch_wait_us = options.batch_wait_us,
+                                     .sockets = options.sockets_per_shard,
+                                     .hold_files = holds_files,
+                                     .wake_fd = shard->wake.get()}));
     std::promise<absl::Status> started;
     auto answer = started.get_future();
     // Signals are the control thread's business.
@@ -288,6 +299,12 @@ const std::string& ShardPool::engine_reason() const {
 }
 const ShardCounters& ShardPool::counters(uint32_t shard) const {
   return impl_->shards[shard]->counters;
+}
+
+uint64_t ShardPool::sockets_max() const {
+  const uint64_t tables = uint64_t{impl_->options.sockets_per_shard} * shards();
+  const uint64_t bound = impl_->options.descriptors;
+  return impl_->holds_files || bound == 0 ? tables : std::min(tables, bound);
 }
 
 uint32_t ShardPool::shards() const {

@@ -25,6 +25,10 @@ class ShardPool final : public MediaPlane {
     EngineKind engine = EngineKind::kAuto;
     uint32_t sockets_per_shard = 65536;
     uint32_t flows_per_shard = 32768;
+    // What all shards together may hold open where sockets are descriptors of
+    // the process; 0: no bound of ours. A ring that holds them itself may have
+    // as many as the process descriptors, each.
+    uint64_t descriptors = 0;
     uint32_t batch_wait_us = 0;
     uint32_t max_datagram = 2048;
     uint32_t sq_entries = 1024, cq_entries = 16384, receive_buffers = 4096;
@@ -46,6 +50,8 @@ class ShardPool final : public MediaPlane {
   const std::string& engine() const;
   const std::string& engine_reason() const;
   const ShardCounters& counters(uint32_t shard) const;
+  // How many sockets can be open at once, in all shards.
+  uint64_t sockets_max() const;
 
   uint32_t shards() const override;
   uint32_t PickShard() const override;

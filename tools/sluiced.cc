@@ -81,7 +81,7 @@ absl::StatusOr<Config> ReadConfig(const CommandLine& line) {
 
 // What an operator should hear before the first call and not after the first
 // complaint.
-void WarnOfWhatIsRisky(const Config& config, uint64_t descriptors) {
+void WarnOfWhatIsRisky(const Config& config) {
   const auto first = Port::FromHost(config.relay.ports.first);
   const auto last = Port::FromHost(config.relay.ports.last);
   if (const auto overlap = relay::EphemeralOverlap(first, last)) {
@@ -100,13 +100,6 @@ void WarnOfWhatIsRisky(const Config& config, uint64_t descriptors) {
     log::Line(
         "http listens beyond this machine: whoever reaches it may close calls")
         .With("address", config.http.listen)
-        .Warn();
-  }
-  const uint64_t wanted = control::DescriptorsWanted(config);
-  if (descriptors < wanted) {
-    log::Line("fewer descriptors than the ports need: calls above are refused")
-        .With("limit", static_cast<int64_t>(descriptors))
-        .With("wanted", static_cast<int64_t>(wanted))
         .Warn();
   }
 }
@@ -179,7 +172,7 @@ absl::Status RunDaemon(const CommandLine& line, const Config& config) {
                                       : log::Format::kText));
   const uint64_t descriptors =
       control::RaiseDescriptorLimit(control::DescriptorsWanted(config));
-  WarnOfWhatIsRisky(config, descriptors);
+  WarnOfWhatIsRisky(config);
 
   // Rings are made while we still have every privilege.
   ASSIGN_OR_RETURN(
@@ -190,6 +183,14 @@ absl::Status RunDaemon(const CommandLine& line, const Config& config) {
       .With("why", pool->engine_reason())
       .With("shards", int64_t{pool->shards()})
       .Info();
+  if (const uint64_t wanted = control::MediaSockets(config);
+      pool->sockets_max() < wanted) {
+    log::Line("fewer sockets than ports: calls above are refused")
+        .With("sockets", static_cast<int64_t>(pool->sockets_max()))
+        .With("ports", static_cast<int64_t>(wanted))
+        .With("descriptors", static_cast<int64_t>(descriptors))
+        .Warn();
+  }
 
   control::ControlThread::Options options{.config = config};
   if (!line.config.empty()) {

@@ -78,6 +78,10 @@ absl::Status UringEngine::Init() {
     if (p == MAP_FAILED) return ErrnoStatus(errno, "receive buffers");
     *at = p;
   }
+  // A turn walks over the buffers one after the other: on small pages that is a
+  // miss of the TLB a packet. Where the system has no huge pages, nothing is
+  // lost.
+  madvise(memory_, memory_bytes_, MADV_HUGEPAGE);
   io_uring_buf_reg reg{};
   reg.ring_addr = reinterpret_cast<uint64_t>(buffer_ring_);
   reg.ring_entries = buffers_;
@@ -113,6 +117,9 @@ absl::Status UringEngine::Start() noexcept {
               IORING_REGISTER_ENABLE_RINGS, nullptr, 0) < 0) {
     return ErrnoStatus(errno, "io_uring enable");
   }
+  // Saves looking the ring's descriptor up each turn; without it the ring works
+  // all the same.
+  io_uring_register_ring_fd(&ring_);
   ArmWake();
   return absl::OkStatus();
 }

@@ -285,7 +285,7 @@ TEST(NatHelperArguments, TellsRtpFromOtherProtocols) {
   };
   const Case cases[] = {
       {Value("RTP/AVP"), 2, relay::FlowKind::kRtp},
-      {Value("RTP/SAVPF"), 4, relay::FlowKind::kRtp},
+      {Value("RTP/SAVPF"), 4, relay::FlowKind::kSrtp},
       {Value("RTP/AVP"), 1, relay::FlowKind::kRtp},
       {Value("udptl"), 1, relay::FlowKind::kRaw},
       {Value("UDP/TLS/RTP/SAVPF"), 2, relay::FlowKind::kRaw},

@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   auto flow = std::make_unique<Flow>();
   auto rtp = std::make_unique<Flow>();
-  flow->kind = static_cast<FlowKind>(data[0] % 3);
+  flow->kind = static_cast<FlowKind>(data[0] % 4);
   flow->policy = static_cast<LatchPolicy>(data[1] % 3);
   Micros now = Micros::Seconds(1);
   for (Flow* f : {flow.get(), rtp.get()}) {
@@ -83,8 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     // No packet moves a confirmed latch, and none of a stranger's passes one.
     if (closed) {
       CHECK(flow->side[side].latch.source() == before);
-      CHECK(!verdict.send || packet.source == before ||
-            flow->kind == FlowKind::kRtp);
+      CHECK(!verdict.send || packet.source == before || HasRtcp(flow->kind));
     }
     // The first party can never be moved to another address.
     const Latch& first = flow->side[0].latch;

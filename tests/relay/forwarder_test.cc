@@ -43,6 +43,13 @@ Bytes Stun() {
   return out;
 }
 
+Bytes Padded() {
+  Bytes out = Rtp(1);
+  out[0] |= 0x20;
+  out.back() = 0xff;
+  return out;
+}
+
 const Case kCases[] = {
     {.name = "RTP from the SDP's address", .want = Want::kSend},
     {.name = "longer than max_datagram",
@@ -57,6 +64,17 @@ const Case kCases[] = {
      .reason = DropReason::k_not_rtp},
     {.name = "an RTP header cut short",
      .payload = {0x80, 0, 0, 1, 0, 0, 0, 0},
+     .reason = DropReason::k_not_rtp},
+    {.name = "padding that reaches beyond the packet",
+     .payload = Padded(),
+     .reason = DropReason::k_not_rtp},
+    {.name = "the same octets enciphered say nothing of padding",
+     .kind = FlowKind::kSrtp,
+     .payload = Padded(),
+     .want = Want::kSend},
+    {.name = "SRTP cut short",
+     .kind = FlowKind::kSrtp,
+     .payload = {0x80, 0, 0, 1},
      .reason = DropReason::k_not_rtp},
     {.name = "RTP on an RTCP port",
      .kind = FlowKind::kRtcp,
