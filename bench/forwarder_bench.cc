@@ -24,7 +24,7 @@ void BM_Decide(benchmark::State& state) {
   const Endpoint parties[] = {kAlice, kBob};
   for (uint32_t i = 0; i < n; ++i) {
     flows[i].generation = 1;
-    flows[i].policy = LatchPolicy::kSdpFirst;
+    flows[i].policy[0] = LatchPolicy::kSdpFirst;
     for (int s : {0, 1}) {
       FlowSide& side = flows[i].side[s];
       side.cells.Reset(8000);
@@ -58,7 +58,7 @@ BENCHMARK(BM_Decide)->Arg(1)->Arg(1'000)->Arg(20'000);
 void BM_DecideStranger(benchmark::State& state) {
   FlowTable flows(1);
   flows[0].generation = 1;
-  flows[0].policy = LatchPolicy::kSdpFirst;
+  flows[0].policy[0] = LatchPolicy::kSdpFirst;
   for (int s : {0, 1}) {
     flows[0].side[s].cells.Reset(8000);
     flows[0].side[s].latch.Reset({.target = s == 0 ? kAlice : kBob}, kStart);

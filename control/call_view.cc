@@ -159,9 +159,9 @@ ManagerStatus SessionManager::status() const {
                        .sessions = sessions_,
                        .flows = flows_,
                        .sockets = ports_.sockets(),
+                       .ports_total = ports_.total(),
                        .draining = draining_};
   for (size_t i = 0; i < ports_.interfaces(); ++i) {
-    status.ports_total += ports_.pool(i).size();
     status.ports_taken += ports_.pool(i).taken();
     status.ports_quarantined += ports_.pool(i).quarantined();
   }

@@ -163,9 +163,7 @@ class Reader {
         return;
       }
       std::vector<std::string> known;
-      if (table->contains(kInterfaceKey)) {
-        if (std::string_view(name) == "relay") known.push_back(kInterfaceKey);
-      }
+      if (std::string_view(name) == "relay") known.push_back(kInterfaceKey);
       ReadSection(name, *table, &(config.*section), std::move(known));
     });
     for (const auto& [key, node] : root) {

@@ -104,7 +104,8 @@ std::vector<OptionInfo> ListOptions();
 
 // Where UNIX sockets lie when nothing else is said: `system_folder` when this
 // process can write or make it, else `xdg_runtime_dir`/sluice (may be null or
-// unfit), else /tmp/sluice-UID. sluiced and sluicectl agree through this.
+// unfit), else /tmp/sluice-UID. sluicectl looks in
+// all three.
 std::string RuntimeFolder(const std::string& system_folder,
                           const char* xdg_runtime_dir);
 

@@ -49,6 +49,12 @@ class MediaPorts {
   const InterfaceConfig& config(size_t interface) const {
     return interfaces_[interface].config;
   }
+  // Ports of all interfaces, free or not.
+  size_t total() const {
+    size_t sum = 0;
+    for (size_t i = 0; i < interfaces(); ++i) sum += pool(i).size();
+    return sum;
+  }
   const relay::PortPool& pool(size_t interface) const {
     return *interfaces_[interface].pool;
   }

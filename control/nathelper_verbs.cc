@@ -132,8 +132,9 @@ Value NatHelperVerbs::Refuse(Verb verb, const absl::Status& why,
       .With("why", std::string_view(message.data(), message.size()));
   if (!call_id.empty()) line.With("call_id", call_id);
   // A proxy activates after every message and closes what may be long gone:
-  // "not found" is how that goes in every call.
-  if (outcome == Outcome::k_not_found) {
+  // "not found" is how that goes in every call. For an allocate it means an
+  // address that is none of our interfaces: somebody's mistake.
+  if (outcome == Outcome::k_not_found && verb != Verb::k_allocate) {
     line.Debug();
   } else {
     line.WarnLimited();

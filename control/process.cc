@@ -91,10 +91,14 @@ absl::Status BecomeAccount(const Account& account) {
   return absl::OkStatus();
 }
 
-absl::Status Harden() {
+absl::Status ForbidNewPrivileges() {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return Errno("PR_SET_NO_NEW_PRIVS");
   }
+  return absl::OkStatus();
+}
+
+absl::Status Harden() {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Errno("PR_SET_DUMPABLE");
   return absl::OkStatus();
 }

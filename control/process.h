@@ -37,9 +37,11 @@ absl::Status HandOver(const std::string& path, const Account& account);
 // and cannot come back.
 absl::Status BecomeAccount(const Account& account);
 
-// No way to more privileges through exec, no core dump: packets of calls and
-// keys must not reach a disk.
+// No core dump: packets of calls must not reach a disk.
 absl::Status Harden();
+// No program that a thread may start can gain a privilege. For the calling
+// thread and those it makes from now on: call it before the first one.
+absl::Status ForbidNewPrivileges();
 
 // A folder for sockets that nobody else can write: made 0700 when it is
 // missing. PermissionDenied when it belongs to somebody else or is open to

@@ -63,14 +63,16 @@ Micros SessionManager::ReviewTransaction(const Call& call,
   Micros next = kNever;
   for (Fork& fork : transaction.forks) {
     if (!fork.session) continue;
-    const Micros end = QuietSince(call, fork.session) + options_.active;
+    const Micros end = QuietSince(call, fork) + options_.active;
     if (end > now_) {
       next = std::min(next, end);
       continue;
     }
-    // Activated once only, it may be ringing with an announcement that is over:
-    // the 200 can still come, so its ports stay as if unused.
-    const bool acknowledged = fork.session.activations >= 2;
+    // Activated once only, or never heard at all, it may still be ringing (each
+    // 18x with SDP activates, and so does the ACK): the 200 can come yet, so
+    // its ports stay as if unused.
+    const bool acknowledged = fork.session.activations >= 2 &&
+                              LastPacket(call, fork.session) != Micros();
     EndSession(call, fork.session);
     ++counters_.sessions_expired;
     if (acknowledged) GiveUp(transaction, fork);
@@ -110,10 +112,10 @@ Micros SessionManager::LastPacket(const Call& call,
   return last;
 }
 
-Micros SessionManager::QuietSince(const Call& call,
-                                  const Session& session) const {
-  return std::max(
-      {session.created, last_stall_end_, LastPacket(call, session)});
+// Signalling is a sign of life like a packet: the 200 after a long ringing.
+Micros SessionManager::QuietSince(const Call& call, const Fork& fork) const {
+  return std::max({fork.session.created, fork.group.touched, last_stall_end_,
+                   LastPacket(call, fork.session)});
 }
 
 // Signalling spoke of it: what was given up may be wanted after all, but not

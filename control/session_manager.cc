@@ -140,11 +140,15 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
       return Count(counters_.allocate_draining,
                    absl::UnavailableError("draining: no new calls"));
     }
-    if (options_.max_sessions != 0 && calls_.size() >= options_.max_sessions) {
+    // A call whose offer has no media takes no port: the ports bound calls all
+    // the same, or such offers would fill the memory.
+    const size_t most =
+        options_.max_sessions != 0 ? options_.max_sessions : ports_.total();
+    if (calls_.size() >= most) {
       return Count(
           counters_.allocate_calls_full,
           absl::ResourceExhaustedError(absl::StrCat(
-              "relay.max_sessions (", options_.max_sessions, ") reached")));
+              most, " calls are up (relay.max_sessions, or the ports)")));
     }
   } else if (transaction == nullptr
                  ? call->transactions.size() >= kTransactionsPerCall
@@ -385,10 +389,14 @@ absl::Status SessionManager::CheckMatch(const Group& offer,
 relay::SideTarget SessionManager::Target(const Medium& medium, int i,
                                          uint8_t interface) const {
   // A party on hold that still named its address may be heard from there only.
+  // Nobody is learnt where the operator has said whom media may be sent to: a
+  // learnt source would slip past his lists.
   return {.target = medium.Target(i),
-          .signalled = medium.active() ? IpAddress() : medium.ip,
+          .signalled =
+              medium.active() || medium.ip.is_any() ? IpAddress() : medium.ip,
           .learn_any =
-              medium.active() && medium.ip.is_private() &&
+              medium.active() && options_.allow_targets.empty() &&
+              options_.deny_targets.empty() && medium.ip.is_private() &&
               !medium.ip.SharesScopeWith(ports_.config(interface).address)};
 }
 
@@ -396,10 +404,6 @@ absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(
     const Call& call, const Group& offer, const Group& answer) {
   std::vector<Slot> flows;
   flows.reserve(offer.sockets.size());
-  // One policy a flow: the stricter of the two interfaces.
-  const relay::LatchPolicy policy =
-      std::min(ports_.config(offer.interface).latch,
-               ports_.config(answer.interface).latch);
   for (size_t m = 0; m < offer.media.size(); ++m) {
     const Medium& a = offer.media[m];
     const Medium& b = answer.media[m];
@@ -407,7 +411,6 @@ absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(
     for (int i = 0; i < a.range; ++i) {
       const size_t k = flows.size();
       relay::MediaPlane::FlowSpec spec{.kind = telling.first,
-                                       .policy = policy,
                                        .clock_hz = telling.clock_hz};
       if (HasRtcp(telling.first) && i % 2 == 1) {
         spec.kind = FlowKind::kRtcp;
@@ -415,6 +418,9 @@ absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(
       }
       // The offer's sockets were told to the answerer and face it; what it
       // sends there leaves to where the offer said (from the other socket).
+      // Each party is judged by the interface that faces it.
+      spec.policy[Index(Side::kFrom)] = ports_.config(answer.interface).latch;
+      spec.policy[Index(Side::kTo)] = ports_.config(offer.interface).latch;
       spec.socket[Index(Side::kFrom)] = answer.sockets[k];
       spec.socket[Index(Side::kTo)] = offer.sockets[k];
       spec.target[Index(Side::kFrom)] = Target(a, i, answer.interface);

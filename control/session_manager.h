@@ -229,7 +229,7 @@ class SessionManager final : public SessionVerbs {
   void Review(Call& call);
   Micros ReviewTransaction(const Call& call, Transaction& transaction);
   Micros RunsOut(const Group& group) const;
-  Micros QuietSince(const Call& call, const Session& session) const;
+  Micros QuietSince(const Call& call, const Fork& fork) const;
   Micros LastPacket(const Call& call, const Session& session) const;
 
   Call* Lookup(std::string_view call_id) const;

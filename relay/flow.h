@@ -47,7 +47,8 @@ struct FlowSide {
 struct Flow {
   std::atomic<uint32_t> generation{0};
   FlowKind kind = FlowKind::kRtp;
-  LatchPolicy policy = LatchPolicy::kSdpFirst;
+  LatchPolicy policy[2] = {LatchPolicy::kSdpFirst,
+                           LatchPolicy::kSdpFirst};  // by Side
   uint32_t rtp_flow = FlowSide::kNone;  // kRtcp: whose latch decides
   uint32_t rtp_generation = 0;
   FlowSide side[2];  // by Side
@@ -72,6 +73,9 @@ struct RelaySocket {
   uint32_t sends = 0;       // handed to the kernel, not yet done
   uint32_t drops_seen = 0;  // of the kernel's count
 };
+
+// What ARCHITECTURE.md counts with.
+static_assert(sizeof(Flow) == 736);
 
 using FlowTable = FixedTable<Flow>;
 using SocketTable = FixedTable<RelaySocket>;

@@ -60,7 +60,8 @@ Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
                               : ParseSrtp(packet.payload);
       if (!header) return Drop(side, DropReason::k_not_rtp);
       if (!side.latch.Believes(packet.source)) {
-        answer = side.latch.OnPacket(packet.source, &*header, flow.policy, now);
+        answer = side.latch.OnPacket(packet.source, &*header,
+                                     flow.policy[Index(in)], now);
         if (answer == Latch::Answer::kRefuse) {
           return Drop(side, DropReason::k_wrong_source);
         }
@@ -78,7 +79,7 @@ Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
       if (!side.latch.Believes(packet.source)) {
         answer = side.latch.OnRtcp(packet.source,
                                    rtp ? &rtp->side[Index(in)].latch : nullptr,
-                                   flow.policy);
+                                   flow.policy[Index(in)]);
         if (answer == Latch::Answer::kRefuse) {
           return Drop(side, DropReason::k_wrong_source);
         }
@@ -88,7 +89,8 @@ Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
     }
     case FlowKind::kRaw: {
       if (!side.latch.Believes(packet.source)) {
-        answer = side.latch.OnPacket(packet.source, nullptr, flow.policy, now);
+        answer = side.latch.OnPacket(packet.source, nullptr,
+                                     flow.policy[Index(in)], now);
         if (answer == Latch::Answer::kRefuse) {
           return Drop(side, DropReason::k_wrong_source);
         }

@@ -75,8 +75,14 @@ class Latch {
 
   // A valid RTCP packet. It never latches by itself (security M4): `rtp` is the
   // latch of the stream it belongs to, and only that one's address is believed.
+  // kFirstPacket excepted, which believes whoever comes first.
   Answer OnRtcp(const Endpoint& source, const Latch* rtp,
                 LatchPolicy policy) noexcept;
+
+  // A candidate that is being counted.
+  bool Probes(const Endpoint& source) const noexcept {
+    return state_ == State::kProbing && source == source_;
+  }
 
   State state() const { return state_; }
   LatchedBy by() const { return by_; }

@@ -51,7 +51,8 @@ class MediaPlane {
 
   struct FlowSpec {
     FlowKind kind = FlowKind::kRtp;
-    LatchPolicy policy = LatchPolicy::kSdpFirst;
+    LatchPolicy policy[2] = {LatchPolicy::kSdpFirst,
+                             LatchPolicy::kSdpFirst};  // by Side
     uint32_t clock_hz = 8000;
     Slot socket[2]{};
     Slot rtp_flow{};

@@ -90,8 +90,10 @@ constexpr const char* Name(LatchedBy by) {
 
 // What signalling said of one party.
 struct SideTarget {
-  Endpoint target{};      // where it listens; none: on hold, nothing is sent
-  IpAddress signalled{};  // where its signalling came from; :: when unknown
+  Endpoint target{};  // where it listens; none: on hold, nothing is sent
+  // An address that signalling gives for it without a port: where the
+  // signalling came from, or what a party on hold named. :: when there is none.
+  IpAddress signalled{};
   // The SDP address cannot be reached from our media interface, so sources
   // elsewhere may be learnt (kSdpFirst, rule 3).
   bool learn_any = false;
@@ -108,7 +110,8 @@ struct Command {
   };
   Kind kind = Kind::kStop;
   FlowKind flow_kind = FlowKind::kRtp;
-  LatchPolicy policy = LatchPolicy::kSdpFirst;
+  LatchPolicy policy[2] = {LatchPolicy::kSdpFirst,
+                           LatchPolicy::kSdpFirst};  // by Side
   Side side = Side::kFrom;
   int32_t fd = -1;
   Slot slot{};

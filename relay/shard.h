@@ -141,7 +141,6 @@ class Shard {
     Flow& flow = flows_[c.slot.index];
     CHECK(!flow.open());
     flow.kind = c.flow_kind;
-    flow.policy = c.policy;
     flow.rtp_flow = c.rtp_flow ? c.rtp_flow.index : FlowSide::kNone;
     flow.rtp_generation = c.rtp_flow.generation;
     for (Side s : {Side::kFrom, Side::kTo}) {
@@ -153,6 +152,7 @@ class Shard {
       side.next = socket.first_flow;
       socket.first_flow = c.slot.index;
       socket.faces = s;
+      flow.policy[Index(s)] = c.policy[Index(s)];
       side.cells.Reset(c.clock_hz);
       side.latch.Reset(c.target[Index(s)], now_ + options_.learn_window);
       Aim(side, socket);
@@ -248,7 +248,10 @@ class Shard {
       const uint32_t index = to_arm_.back();
       to_arm_.pop_back();
       sockets_[index].arm_waits = false;
-      if (sockets_[index].generation == 0) continue;
+      if (sockets_[index].generation == 0 ||
+          sockets_[index].first_flow == FlowSide::kNone) {
+        continue;  // another tenant by now, or nobody who listens
+      }
       Arm(index);
       if (sockets_[index].arm_waits) break;
       counters_.receive_rearms.Add(1);
@@ -481,16 +484,34 @@ class Shard {
     if (first == FlowSide::kNone) return first;
     const int s = Index(socket.faces);
     if (flows_[first].side[s].next == FlowSide::kNone) return first;
-    uint32_t named = FlowSide::kNone;
-    uint32_t open = FlowSide::kNone;
+    // Of those who still listen: whose SDP names the source, else its address,
+    // else who may learn one; the newest answer before the older ones.
+    uint32_t best = FlowSide::kNone;
+    int best_claim = 0;
     for (uint32_t i = first; i != FlowSide::kNone; i = flows_[i].side[s].next) {
       const Latch& latch = flows_[i].side[s].latch;
       if (latch.believed() && latch.source() == source) return i;
-      if (latch.target().target == source) named = i;
-      if (!latch.believed()) open = i;
+      const int claim = Claim(flows_[i], s, source);
+      if (claim > best_claim) {
+        best = i;
+        best_claim = claim;
+      }
     }
-    if (named != FlowSide::kNone) return named;
-    return open != FlowSide::kNone ? open : first;
+    return best != FlowSide::kNone ? best : first;
+  }
+
+  int Claim(const Flow& flow, int s, const Endpoint& source) const noexcept {
+    const Latch& latch = flow.side[s].latch;
+    if (latch.target().target == source) return 5;
+    if (latch.believed()) return 0;
+    if (latch.Probes(source)) return 4;
+    const Flow* rtp = RtpOf(flow);
+    if (latch.target().target.ip == source.ip ||
+        (rtp != nullptr && rtp->side[s].latch.believed() &&
+         rtp->side[s].latch.source().ip == source.ip)) {
+      return 3;
+    }
+    return latch.target().learn_any ? 2 : 1;
   }
 
   const Flow* RtpOf(const Flow& flow) const noexcept {

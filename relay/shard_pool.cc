@@ -361,11 +361,11 @@ absl::StatusOr<Slot> ShardPool::OpenFlow(uint32_t shard, const FlowSpec& spec) {
   }
   Command command{.kind = Command::Kind::kOpenFlow,
                   .flow_kind = spec.kind,
-                  .policy = spec.policy,
                   .slot = slot,
                   .rtp_flow = spec.rtp_flow,
                   .clock_hz = spec.clock_hz};
   for (int i : {0, 1}) {
+    command.policy[i] = spec.policy[i];
     command.socket[i] = spec.socket[i];
     command.target[i] = spec.target[i];
   }

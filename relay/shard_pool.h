@@ -16,7 +16,7 @@ enum class EngineKind { kAuto, kUring, kEpoll };
 
 // The shards: threads, cores, queues, and which sockets and flows live where.
 //
-// Thread: control only, but counters() and engine() on any.
+// Thread: control only, but counters(), shards() and engine() on any.
 // Owns: the shard threads, every relay socket until its kSocketClosed.
 class ShardPool final : public MediaPlane {
  public:

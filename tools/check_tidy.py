@@ -32,7 +32,7 @@ BANNED_CALLS = [
      SHIPPED,
      "cannot tell 0 from rubbish: absl::SimpleAtoi, std::from_chars"),
     (r"(?<![\w.>])s?rand\s*\(", ANYWHERE,
-     "RAND_bytes where a peer must not guess, std::mt19937_64 with a printed "
+     "getrandom where a peer must not guess, std::mt19937_64 with a printed "
      "seed in tests"),
     (r"\b(?:inet_addr|inet_ntoa|inet_aton)\s*\(", ANYWHERE,
      "use IpAddress::Parse and ToString"),

@@ -1,9 +1,11 @@
 // sluiced: the relay daemon. Puts the parts together in the order in which they
 // need each other; what each does is said where it is.
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -11,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -104,28 +107,40 @@ void WarnOfWhatIsRisky(const Config& config) {
   }
 }
 
-// The folder of our own that the default sockets lie in, when one does.
-absl::StatusOr<std::optional<std::string>> PrepareFolder(const Config& config) {
-  const Config defaults = control::DefaultConfig();
-  const std::string& socket = defaults.control.socket;
-  const std::string folder = socket.substr(0, socket.rfind('/'));
-  bool used = config.control.socket == socket;
+// Makes the folders of our UNIX sockets where they are missing, private ones,
+// and returns those it made. The default folder must be nobody else's; one that
+// the operator named and made is his business.
+absl::StatusOr<std::vector<std::string>> PrepareFolders(const Config& config) {
+  const std::string standard = control::DefaultConfig().control.socket;
+  std::vector<std::string> sockets = {config.control.socket};
   for (const std::string& where : config.nathelper.listen) {
-    used = used || where == defaults.nathelper.listen[0];
+    if (where.starts_with("unix:")) sockets.push_back(where.substr(5));
   }
-  if (!used) return std::nullopt;
-  ASSIGN_OR_RETURN(const bool made, control::MakePrivateFolder(folder));
-  return made ? std::optional<std::string>(folder) : std::nullopt;
+  std::vector<std::string> made;
+  for (const std::string& socket : sockets) {
+    const std::string folder = socket.substr(0, socket.rfind('/') + 1);
+    if (folder.size() < 2 ||
+        std::find(made.begin(), made.end(), folder) != made.end()) {
+      continue;
+    }
+    struct stat info {};
+    const bool ours = standard.starts_with(folder);
+    if (!ours && ::stat(folder.c_str(), &info) == 0) continue;
+    ASSIGN_OR_RETURN(
+        const bool is_new,
+        control::MakePrivateFolder(folder.substr(0, folder.size() - 1)));
+    if (is_new) made.push_back(folder);
+  }
+  return made;
 }
 
 absl::Status DropPrivileges(const Config& config,
                             const control::ControlThread& control,
-                            const std::optional<std::string>& made_folder) {
+                            const std::vector<std::string>& made_folders) {
   if (config.process.user.empty() || geteuid() != 0) return absl::OkStatus();
   ASSIGN_OR_RETURN(const control::Account account,
                    control::FindAccount(config.process.user));
-  std::vector<std::string> paths;
-  if (made_folder) paths.push_back(*made_folder);
+  std::vector<std::string> paths = made_folders;
   if (!config.control.socket.empty()) paths.push_back(config.control.socket);
   for (const std::string& where : control.rpc_listeners()) {
     if (where.starts_with("unix:")) paths.push_back(where.substr(5));
@@ -153,7 +168,8 @@ void PrintReady(const Config& config, const control::ControlThread& control,
     absl::StrAppend(&out, "nathelper  ", where, "\n");
   }
   if (!config.http.listen.empty()) {
-    absl::StrAppend(&out, "http       http://", config.http.listen, "/\n");
+    absl::StrAppend(&out, "http       http://", config.http.listen,
+                    "/v1/status and /metrics\n");
   }
   if (!config.control.socket.empty()) {
     absl::StrAppend(&out, "control    unix:", config.control.socket, "\n");
@@ -166,6 +182,8 @@ void PrintReady(const Config& config, const control::ControlThread& control,
 absl::Status RunDaemon(const CommandLine& line, const Config& config) {
   control::ControlThread::BlockSignals();
   const auto notifier = control::Notifier::FromEnvironment();
+  // Before the first thread is made: it holds for a thread and those it makes.
+  RETURN_IF_ERROR(control::ForbidNewPrivileges());
   RETURN_IF_ERROR(
       log::Init(config.log.level, config.log.format == control::LogFormat::kJson
                                       ? log::Format::kJson
@@ -197,7 +215,7 @@ absl::Status RunDaemon(const CommandLine& line, const Config& config) {
     options.read_config = [line] { return ReadConfig(line); };
   }
   control::ControlThread control(std::move(options), *pool, notifier);
-  ASSIGN_OR_RETURN(const auto made_folder, PrepareFolder(config));
+  ASSIGN_OR_RETURN(const auto made_folders, PrepareFolders(config));
   RETURN_IF_ERROR(control.Listen());
   ASSIGN_OR_RETURN(
       const std::unique_ptr<control::HttpServer> http,
@@ -210,7 +228,7 @@ absl::Status RunDaemon(const CommandLine& line, const Config& config) {
   if (!config.control.socket.empty()) {
     control.AddListener("control", "unix:" + config.control.socket);
   }
-  RETURN_IF_ERROR(DropPrivileges(config, control, made_folder));
+  RETURN_IF_ERROR(DropPrivileges(config, control, made_folders));
   RETURN_IF_ERROR(control::Harden());
 
   control.SetReady();

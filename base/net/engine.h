@@ -160,7 +160,7 @@ concept EngineLike = requires(E& engine, OpTag tag, int fd, uint32_t socket,
   // Nothing of the socket may be under way; its port is free when this returns.
   { engine.Close(socket) }
   noexcept;
-  // Buffers not lent out. With those the shard holds: all of them (L2).
+  // All buffers: free, lent to the shard, being sent (L2).
   { engine.buffers_total() }
   noexcept->std::same_as<uint32_t>;
 };

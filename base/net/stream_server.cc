@@ -184,12 +184,18 @@ void StreamServer::Admit(Fd fd, bool unix_socket) {
   Rearm(*connection);
   connections_.emplace(id, std::move(connection));
   ++counters_.accepted;
+  // What came with the connection is read before anybody else can take its
+  // place.
+  OnIo(id, EPOLLIN);
 }
 
 bool StreamServer::MakeRoom() {
   const Connection* oldest = nullptr;
+  // By age alone. To let the silent ones go first would give the place of who
+  // has just come, and whose request is on its way, to who sends octet by
+  // octet.
   const auto rank = [](const Connection& c) {
-    return std::tuple(!c.in.empty(), c.reading_since, c.id);
+    return std::tuple(c.reading_since, c.id);
   };
   for (const auto& [id, c] : connections_) {
     if (c->has_output()) continue;

@@ -211,8 +211,10 @@ Micros UringEngine::SubmitAndWait(Micros wait) noexcept {
     __kernel_timespec ts{.tv_sec = wait.us() / 1'000'000,
                          .tv_nsec = wait.us() % 1'000'000 * 1'000};
     io_uring_cqe* cqe;
-    io_uring_submit_and_wait_timeout(&ring_, &cqe, wait.us() > 0 ? 1 : 0, &ts,
-                                     nullptr);
+    // Always for one, if only for no time: without a number to wait for the
+    // library does not ask for completions, and under DEFER_TASKRUN nothing is
+    // received until it does.
+    io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &ts, nullptr);
   }
   // Set while completions wait in the kernel for room; the call above has
   // brought what fits, the next one brings the rest. None is lost (NODROP).

@@ -21,7 +21,7 @@ class StreamServerLimitsTest : public testing::Test, protected World {};
 
 // --- The cap on connections -----------------------------------------------
 
-TEST_F(StreamServerLimitsTest, WhenFullTheOldestIdleOneMakesRoom) {
+TEST_F(StreamServerLimitsTest, WhenFullTheOldestMakesRoom) {
   Start({.max_connections = 3});
   Client a = Connect();
   Turns();
@@ -30,21 +30,32 @@ TEST_F(StreamServerLimitsTest, WhenFullTheOldestIdleOneMakesRoom) {
   Turns();
   Client c = Connect();
   Turns();
-  a.Send("begun");  // the oldest, but in the middle of a frame
+  a.Send("begun");  // octet by octet is no way to keep a place
   Turns();
   Client d = Connect();
   Turns();
   EXPECT_EQ(server_->connections(), 3);
   EXPECT_EQ(counters().evicted, 1u);
-  EXPECT_FALSE(a.closed());
-  EXPECT_TRUE(b.closed());
+  EXPECT_TRUE(a.closed());
+  EXPECT_FALSE(b.closed());
   EXPECT_FALSE(c.closed());
   d.Send("hello\n");
   Turns();
   EXPECT_EQ(d.received(), "re:hello\n");
-  a.Send("\n");
+  b.Send("late\n");
   Turns();
-  EXPECT_EQ(a.received(), "re:begun\n");
+  EXPECT_EQ(b.received(), "re:late\n");
+}
+
+TEST_F(StreamServerLimitsTest, WhatCameWithTheConnectionIsReadAtOnce) {
+  Start({.max_connections = 1});
+  Client a = Connect();
+  a.Send("hello\n");
+  Client b = Connect();
+  b.Send("hello\n");
+  Turns();
+  EXPECT_EQ(a.received(), "re:hello\n");
+  EXPECT_EQ(b.received(), "re:hello\n");
 }
 
 TEST_F(StreamServerLimitsTest,

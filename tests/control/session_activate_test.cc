@@ -83,13 +83,44 @@ TEST(Activate, LearnsAnySourceOnlyForAPrivateAddressOfAnotherNetwork) {
   EXPECT_TRUE(TargetOf(Flows(w)[0], Side::kTo).learn_any);
 }
 
-TEST(Activate, TakesTheStricterLatchOfTheTwoInterfaces) {
+// A learnt source would slip past the lists.
+TEST(Activate, LearnsNobodyWhereTheOperatorHasListedTargets) {
+  for (const bool listed : {false, true}) {
+    auto options = World::Defaults();
+    if (listed) {
+      options.deny_targets =
+          *ParsePrefixes(std::vector<std::string>{"203.0.113.99"});
+    }
+    World w(options);
+    const IpAddress home = IpAddress::V4(192, 168, 9, 9);
+    ASSERT_TRUE(w.Offer(Key("c"), {Audio(home, 4000)}).ok());
+    ASSERT_TRUE(w.Reply(Key("c"), {Audio(kBob, 6000)}).ok());
+    ASSERT_TRUE(w.manager.Activate(Key("c")).ok());
+    EXPECT_EQ(TargetOf(Flows(w)[0], Side::kFrom).learn_any, !listed);
+  }
+}
+
+TEST(Activate, APartyOnHoldIsHeardFromTheAddressItNamed) {
+  World w;
+  ASSERT_TRUE(w.Offer(Key("c"), {Audio(kAlice, 0)}).ok());
+  ASSERT_TRUE(w.Reply(Key("c"), {Audio(IpAddress::V4(0, 0, 0, 0), 6000)}).ok());
+  ASSERT_TRUE(w.manager.Activate(Key("c")).ok());
+  const auto flows = Flows(w);
+  EXPECT_EQ(TargetOf(flows[0], Side::kFrom).signalled, kAlice);
+  EXPECT_EQ(TargetOf(flows[0], Side::kTo).signalled, IpAddress());
+  EXPECT_TRUE(TargetOf(flows[0], Side::kTo).target.is_none());
+}
+
+TEST(Activate, JudgesEachPartyByTheInterfaceThatFacesIt) {
   auto options = World::Defaults();
   options.interfaces[0].latch = relay::LatchPolicy::kFirstPacket;
   options.interfaces[1].latch = relay::LatchPolicy::kStrict;
   World w(options);
   w.Ring(Key("c"));
-  EXPECT_EQ(Flows(w)[0].flow.spec.policy, relay::LatchPolicy::kStrict);
+  const auto flows = Flows(w);
+  const auto& policy = flows[0].flow.spec.policy;
+  EXPECT_EQ(policy[Index(Side::kFrom)], relay::LatchPolicy::kFirstPacket);
+  EXPECT_EQ(policy[Index(Side::kTo)], relay::LatchPolicy::kStrict);
 }
 
 TEST(Activate, RefusesUnlessBothHalvesAreThere) {
@@ -241,7 +272,8 @@ TEST(Reconfigure, AppliesLimitsTimersAndLatchToWhatComes) {
   ASSERT_TRUE(w.Offer(Key("a", 2), {Audio(kAlice, 4000)}).ok());
   ASSERT_TRUE(w.Reply(Key("a", 2), {Audio(kBob, 6000)}).ok());
   ASSERT_TRUE(w.manager.Activate(Key("a", 2)).ok());
-  EXPECT_EQ(Flows(w)[0].flow.spec.policy, relay::LatchPolicy::kStrict);
+  EXPECT_EQ(Flows(w)[0].flow.spec.policy[Index(Side::kFrom)],
+            relay::LatchPolicy::kStrict);
 }
 
 }  // namespace

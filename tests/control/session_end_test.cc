@@ -213,6 +213,7 @@ INSTANTIATE_TEST_SUITE_P(, Reinvite, testing::Bool());
 TEST(Expiry, ASilentSessionEndsAfterActiveAndItsPortsAfterClosed) {
   World w;
   w.Establish(Key("c"));
+  w.Talk();
   w.PassSlowly(Micros::Millis(29'900));
   EXPECT_EQ(w.sessions(), 1u);
   w.PassSlowly(Micros::Millis(200));
@@ -257,9 +258,32 @@ TEST(Expiry, AStoppedMachineEndsNoCall) {  // F5
   EXPECT_TRUE(w.NothingLeft());
 }
 
+// Each 18x with SDP activates, too: an activate is no proof of an answer.
+TEST(Expiry, ACallThatRingsLongAndWasNeverHeardKeepsItsPorts) {
+  World w;
+  w.Ring(Key("c"));
+  ASSERT_EQ(*w.manager.Activate(Key("c")), Activation::kAgain);
+  w.PassSlowly(Micros::Seconds(60));
+  EXPECT_EQ(w.sessions(), 0u);
+  EXPECT_EQ(w.plane.sockets(), 4u);
+  ASSERT_TRUE(w.Reply(Key("c"), {Audio(kBob, 6000)}).ok());
+  EXPECT_EQ(*w.manager.Activate(Key("c")), Activation::kNew);
+}
+
+TEST(Expiry, SignallingIsASignOfLife) {
+  World w;
+  w.Establish(Key("c"));
+  w.Talk();
+  w.PassSlowly(Micros::Seconds(29));
+  EXPECT_EQ(*w.manager.Activate(Key("c")), Activation::kAgain);
+  w.PassSlowly(Micros::Seconds(29));
+  EXPECT_EQ(w.sessions(), 1u);
+}
+
 TEST(Expiry, TimeNeverGoesBack) {
   World w;
   w.Establish(Key("c"));
+  w.Talk();
   w.manager.Tick(Micros::Seconds(1), Micros{});
   w.PassSlowly(Micros::Millis(29'900));
   EXPECT_EQ(w.sessions(), 1u);
@@ -329,6 +353,7 @@ TEST(Expiry, SilentEarlyMediaEndsButCanBeActivatedAgain) {
     EXPECT_EQ(*w.manager.Activate(Key("c")), Activation::kNew);
     EXPECT_EQ(*w.manager.Activate(Key("c")), Activation::kAgain);
     EXPECT_EQ(w.plane.flows(), 2u);
+    w.Talk();
     w.PassSlowly(Micros::Seconds(32));
     EXPECT_TRUE(w.NothingLeft());
   }
@@ -356,6 +381,7 @@ TEST(Expiry, AnAckJustAfterTheSilenceRevivesTheSession) {
 TEST(Expiry, ASilentForkLeavesTheOfferToOneThatStillRings) {
   World w;
   w.Establish(Key("c"));
+  w.Talk();
   ASSERT_TRUE(
       w.Reply(Key("c", 1, "alice", "carol"), {Audio(kCarol, 7000)}).ok());
   w.PassSlowly(Micros::Seconds(60));

@@ -9,12 +9,21 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/control/manager_world.h"
 
 namespace sluice::control {
 namespace {
 
 using relay::FlowKind;
+
+TEST(Allocate, OffersWithoutMediaAreBoundedByThePorts) {
+  World w;  // two interfaces of 1,000 ports each
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_TRUE(w.Offer(Key(absl::StrCat("c", i)), {}).ok());
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(w.Offer(Key("more"), {}).status()));
+}
 
 TEST(Allocate, GivesEvenPortsAndTellsTheAdvertisedAddress) {
   World w;

@@ -37,7 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto flow = std::make_unique<Flow>();
   auto rtp = std::make_unique<Flow>();
   flow->kind = static_cast<FlowKind>(data[0] % 4);
-  flow->policy = static_cast<LatchPolicy>(data[1] % 3);
+  const auto policy = static_cast<LatchPolicy>(data[1] % 3);
+  flow->policy[0] = flow->policy[1] = policy;
   Micros now = Micros::Seconds(1);
   for (Flow* f : {flow.get(), rtp.get()}) {
     f->generation = 1;
@@ -87,10 +88,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     // The first party can never be moved to another address.
     const Latch& first = flow->side[0].latch;
-    if (flow->policy != LatchPolicy::kFirstPacket && first.believed()) {
+    if (policy != LatchPolicy::kFirstPacket && first.believed()) {
       CHECK(first.source().ip == kParties[0]);
     }
-    if (flow->policy == LatchPolicy::kStrict && first.believed()) {
+    if (policy == LatchPolicy::kStrict && first.believed()) {
       CHECK(first.by() == LatchedBy::kSdp);
     }
   }

@@ -48,7 +48,7 @@ CASES = [
     ({"base/b.cc": "int i = std::stoi(x);\n"}, "absl::SimpleAtoi"),
     ({"tests/base/b.h": GOOD_HEADER.replace("BASE_A", "TESTS_BASE_B").replace(
         "#endif", "int i = std::stoi(x);\n#endif")}, None),
-    ({"base/b.cc": "int i = rand();\n"}, "RAND_bytes"),
+    ({"base/b.cc": "int i = rand();\n"}, "getrandom"),
     ({"base/b.cc": "inet_ntoa(a);\n"}, "IpAddress::Parse"),
     ({"base/b.cc": "gmtime(&t); \n".replace("; \n", ";\n")}, "_r form"),
     ({"base/b.cc": "gmtime_r(&t, &tm);\n"}, None),

@@ -145,7 +145,7 @@ std::unique_ptr<Flow> Make(FlowKind kind, LatchPolicy policy,
                            const SideTarget& alice, const SideTarget& bob) {
   auto flow = std::make_unique<Flow>();
   flow->kind = kind;
-  flow->policy = policy;
+  flow->policy[0] = flow->policy[1] = policy;
   flow->generation = 1;
   const SideTarget targets[] = {alice, bob};
   for (int i : {0, 1}) {

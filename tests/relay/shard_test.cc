@@ -184,6 +184,25 @@ TEST_F(ShardTest, AForkedOffersSocketServesTheFlowThatTheSourceNames) {
   EXPECT_EQ(counters.Drops(DropReason::k_wrong_source), 1u);
 }
 
+TEST_F(ShardTest, AForkBehindANatIsNotTakenForTheSilentOne) {
+  alice_socket = OpenSocket(0, kToAlice);
+  const Slot alice2 = OpenSocket(3, 103);
+  const Slot offer = OpenSocket(1, kToBob);
+  // The list has the newest answer first; the one that speaks is the older,
+  // then the newer: both are told by their address.
+  OpenFlow(0, alice_socket, offer, kAlice, kBob);
+  OpenFlow(1, alice2, offer, kAlice, kBob2);
+  const Endpoint natted{kBob.ip, Port::FromHost(7777)};
+  const Endpoint natted2{kBob2.ip, Port::FromHost(7777)};
+  engine.Deliver(kToBob, natted, Rtp(1));
+  engine.Deliver(kToBob, natted2, Rtp(2));
+  Run();
+  ASSERT_EQ(engine.sent.size(), 2u);
+  EXPECT_EQ(engine.sent[0].fd, kToAlice);
+  EXPECT_EQ(engine.sent[1].fd, 103);
+  EXPECT_EQ(counters.DropsTotal(), 0u);
+}
+
 TEST_F(ShardTest, AClosedFlowsSocketCountsNoFlow) {
   const Slot flow = OpenCall();
   Run();

@@ -151,8 +151,9 @@ class World {
     flow_used_[index] = true;
     f.slot = {index, ++generation_};
     f.policy = static_cast<LatchPolicy>(Below(3));
-    Command c{
-        .kind = Command::Kind::kOpenFlow, .policy = f.policy, .slot = f.slot};
+    Command c{.kind = Command::Kind::kOpenFlow,
+              .policy = {f.policy, f.policy},
+              .slot = f.slot};
     for (int s : {0, 1}) {
       f.learn[s] = Below(3) == 0;
       f.party[s] = NewParty(f.learn[s]);

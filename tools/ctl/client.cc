@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <system_error>
@@ -39,9 +40,10 @@ Reply CannotReach(const Server& server) {
   struct stat file {};
   if (!server.socket.empty()) {
     if (::stat(server.socket.c_str(), &file) != 0) {
-      why =
-          "no such socket; does sluiced run, or does it listen elsewhere "
-          "(-s)?";
+      why = errno == EACCES
+                ? "permission denied; only sluiced's own user and root may ask"
+                : "no such socket; does sluiced run, or does it listen "
+                  "elsewhere (-s)?";
     } else if (!S_ISSOCK(file.st_mode)) {
       why = "that is no socket";
     } else if (::access(server.socket.c_str(), W_OK) != 0) {
