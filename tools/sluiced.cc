@@ -168,8 +168,7 @@ void PrintReady(const Config& config, const control::ControlThread& control,
     absl::StrAppend(&out, "nathelper  ", where, "\n");
   }
   if (!config.http.listen.empty()) {
-    absl::StrAppend(&out, "http       http://", config.http.listen,
-                    "/v1/status and /metrics\n");
+    absl::StrAppend(&out, "http       http://", config.http.listen, "/\n");
   }
   if (!config.control.socket.empty()) {
     absl::StrAppend(&out, "control    unix:", config.control.socket, "\n");
