@@ -90,7 +90,8 @@ TEST_F(HttpApiTest, FindsCallsByHostileIds) {
     EXPECT_EQ(FromSafeText(Read(response)["call_id"].get<std::string>()), id);
   }
   // Every href of the list leads there too.
-  for (const Json& call : Read(Ask("GET", "/v1/calls"))["calls"]) {
+  const Json list = Read(Ask("GET", "/v1/calls"));
+  for (const Json& call : list["calls"]) {
     EXPECT_EQ(Ask("GET", call["href"].get<std::string>()).status, 200);
   }
 }
