@@ -25,9 +25,9 @@ namespace sluice::net {
 //      |                   |  deadline, cap, bad      |                |
 //      +-------------------+--------> closed <--------+----------------+
 //
-// When `max_connections` are open the oldest idle reader is closed for a new
-// one: first one that has sent nothing, then one in the middle of a frame; one
-// that is being answered is never closed for another. Out of descriptors
+// When `max_connections` are open the oldest reader is closed for a new one, by
+// age alone: neither silence nor sending octet by octet keeps a place. One that
+// is being answered is never closed for another. Out of descriptors
 // (EMFILE): a reserve descriptor is given up to accept and close at once, so
 // that the loop does not spin (F9).
 //

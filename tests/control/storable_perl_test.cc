@@ -45,7 +45,7 @@ std::string Freeze(const std::string& expression) {
 }
 
 TEST(StorableAgainstPerl, ReadsWhatPerlFreezes) {
-  if (!HasPerl()) GTEST_SKIP() << "no perl";
+  ASSERT_TRUE(HasPerl()) << "perl with Storable is missing (tools/setup)";
   const Sample samples[] = {
       {"scalars",
        "print nfreeze([undef, 0, -1, 127, 128, -129, 65536, 2147483648, 1.5, "
@@ -85,7 +85,7 @@ TEST(StorableAgainstPerl, ReadsWhatPerlFreezes) {
 }
 
 TEST(StorableAgainstPerl, RefusesWhatPerlWouldRun) {
-  if (!HasPerl()) GTEST_SKIP() << "no perl";
+  ASSERT_TRUE(HasPerl()) << "perl with Storable is missing (tools/setup)";
   for (const char* expression : {
            "print nfreeze([bless [], \"Foo\"])",
            "$Storable::Deparse = 1; print nfreeze([sub { 1 }])",
@@ -102,7 +102,7 @@ TEST(StorableAgainstPerl, RefusesWhatPerlWouldRun) {
 }
 
 TEST(StorableAgainstPerl, PerlReadsWhatWeWrite) {
-  if (!HasPerl()) GTEST_SKIP() << "no perl";
+  ASSERT_TRUE(HasPerl()) << "perl with Storable is missing (tools/setup)";
   const Value value(
       List{Value(), Value(-129), Value(4992), Value("a'b"),
            Value(std::string(300, 'z')),
