@@ -3,8 +3,6 @@
 
 #include <time.h>
 
-#include <concepts>
-
 #include "base/types.h"
 
 namespace sluice {
@@ -17,11 +15,6 @@ struct SystemClock {
     clock_gettime(CLOCK_BOOTTIME, &ts);
     return Micros(int64_t{ts.tv_sec} * 1'000'000 + ts.tv_nsec / 1'000);
   }
-};
-
-template <typename C>
-concept ClockLike = requires(C& clock) {
-  { clock.Now() } -> std::same_as<Micros>;
 };
 
 }  // namespace sluice

@@ -5,6 +5,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -17,6 +18,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
@@ -112,28 +114,21 @@ State& TheState() {
   return *state;
 }
 
+// kLevelNames by their place there.
+static_assert(spdlog::level::trace == 0 &&
+              spdlog::level::err + 1 == kLevelNames.size());
+
 std::optional<spdlog::level::level_enum> ParseLevel(std::string_view name) {
-  if (name == "trace") return spdlog::level::trace;
-  if (name == "debug") return spdlog::level::debug;
-  if (name == "info") return spdlog::level::info;
-  if (name == "warn") return spdlog::level::warn;
-  if (name == "error") return spdlog::level::err;
+  for (size_t i = 0; i < kLevelNames.size(); ++i) {
+    if (name != kLevelNames[i]) continue;
+    return static_cast<spdlog::level::level_enum>(
+        std::max<size_t>(i, spdlog::level::debug));
+  }
   return std::nullopt;
 }
 
-const char* Name(spdlog::level::level_enum level) {
-  switch (level) {
-    case spdlog::level::trace: return "trace";
-    case spdlog::level::debug: return "debug";
-    case spdlog::level::info: return "info";
-    case spdlog::level::warn: return "warn";
-    case spdlog::level::err: return "error";
-    case spdlog::level::critical: return "critical";
-    case spdlog::level::off:
-    case spdlog::level::n_levels: break;
-  }
-  return "?";
-}
+// REQUIRES: level is one of ours.
+const char* Name(spdlog::level::level_enum level) { return kLevelNames[level]; }
 
 void AppendHex(uint8_t octet, std::string* out) {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -196,6 +191,10 @@ void Write(spdlog::level::level_enum level, bool json,
 
 }  // namespace
 
+bool IsLevel(std::string_view name) { return ParseLevel(name).has_value(); }
+
+std::string LevelList() { return absl::StrJoin(kLevelNames, ", "); }
+
 absl::Status Init(std::string_view level, Format format) {
   State& state = TheState();
   if (absl::Status status = SetLevel(level); !status.ok()) return status;
@@ -215,9 +214,8 @@ absl::Status Init(std::string_view level, Format format) {
 absl::Status SetLevel(std::string_view level) {
   const auto parsed = ParseLevel(level);
   if (!parsed) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("log level \"", Escape(level, 32),
-                     "\" is none of trace, debug, info, warn, error"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "log level \"", Escape(level, 32), "\" is none of ", LevelList()));
   }
   TheState().logger->set_level(*parsed);
   return absl::OkStatus();
@@ -285,15 +283,25 @@ void Line::Warn() const { Write(spdlog::level::warn, json_, fields_); }
 void Line::Error() const { Write(spdlog::level::err, json_, fields_); }
 void Line::Debug() const { Write(spdlog::level::debug, json_, fields_); }
 
-void Line::WarnLimited() const {
+std::optional<uint64_t> Line::Admit() const {
   State& state = TheState();
   Micros (*now)() = state.now.load(std::memory_order_relaxed);
-  const auto left_out =
-      state.limiter.Admit(event_, now != nullptr ? now() : SystemClock::Now());
+  return state.limiter.Admit(event_,
+                             now != nullptr ? now() : SystemClock::Now());
+}
+
+void Line::InfoLimited() const {
+  const auto left_out = Admit();
+  if (!left_out) return;
+  if (*left_out == 0) return Info();
+  Line(*this).With("left_out", *left_out).Info();
+}
+
+void Line::WarnLimited() const {
+  const auto left_out = Admit();
   if (!left_out) return;
   if (*left_out == 0) return Warn();
-  Line line = *this;
-  line.With("left_out", *left_out).Warn();
+  Line(*this).With("left_out", *left_out).Warn();
 }
 
 std::string Escape(std::string_view bytes, size_t max) {

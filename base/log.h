@@ -1,8 +1,10 @@
 #ifndef SLUICE_BASE_LOG_H_
 #define SLUICE_BASE_LOG_H_
 
+#include <array>
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,8 +22,16 @@ namespace sluice::log {
 
 enum class Format { kText, kJson };
 
-// `level`: trace debug info warn error. Call once before threads start; again
-// with another level after a reload.
+// The names of the levels, the most talkative first. Nothing is below debug:
+// "trace", which other programs have, is taken for it.
+inline constexpr std::array<const char*, 5> kLevelNames = {
+    "trace", "debug", "info", "warn", "error"};
+bool IsLevel(std::string_view name);
+// As people read them: "trace, debug, info, warn, error".
+std::string LevelList();
+
+// `level`: one of kLevelNames. Call once before threads start; again with
+// another level after a reload.
 absl::Status Init(std::string_view level, Format format);
 absl::Status SetLevel(std::string_view level);
 // Waits until what was logged so far is written, but no longer than a second:
@@ -54,14 +64,17 @@ class Line {
   void Debug() const;
   // At most one a second for each event text; how many were left out is said by
   // the next one that is not.
+  void InfoLimited() const;
   void WarnLimited() const;
 
  private:
+  // What was left out since the event was last said; nullopt: leave it out.
+  std::optional<uint64_t> Admit() const;
   Line& WithNumber(std::string_view key, std::string_view number);
   Line& Append(std::string_view key, std::string_view written);
 
   bool json_;           // the format of its beginning is that of its end
-  std::string event_;   // as given: what WarnLimited goes by
+  std::string event_;   // as given: what the limited ones go by
   std::string fields_;  // event and fields, written in the format
 };
 
@@ -69,7 +82,7 @@ class Line {
 // 0x7f to 0x9f and '\' as \xNN, cut at `max` octets with "..." (security P6).
 std::string Escape(std::string_view bytes, size_t max = kLogValueOctetsMax);
 
-// The time that WarnLimited goes by, for tests; nullptr: SystemClock.
+// The time that the limited ones go by, for tests; nullptr: SystemClock.
 void SetClockForTest(Micros (*now)());
 
 }  // namespace sluice::log

@@ -16,8 +16,7 @@ void ReadReports(FlowSide& from, FlowSide& about,
                  std::span<const uint8_t> packet, Micros now) noexcept {
   const RtcpReports reports = ReadRtcpReports(packet);
   if (reports.sender) {
-    from.cells.stream.OnSenderReport(reports.sender->ssrc,
-                                     reports.sender->ntp_middle, now);
+    from.cells.stream.OnSenderReport(reports.sender->ntp_middle, now);
   }
   for (size_t i = 0; i < reports.block_count; ++i) {
     const uint32_t rtt = about.cells.stream.RoundTrip(
@@ -26,12 +25,25 @@ void ReadReports(FlowSide& from, FlowSide& about,
   }
 }
 
+// A valid packet of RTP, or with no header a raw one, before its latch.
+Latch::Answer Hear(FlowSide& side, const Endpoint& source,
+                   const RtpHeader* header, LatchPolicy policy,
+                   Micros now) noexcept {
+  if (side.latch.Believes(source)) return Latch::Answer::kAccept;
+  return side.latch.OnPacket(source, header, policy, now);
+}
+
+bool Passes(Latch::Answer answer) noexcept {
+  return answer == Latch::Answer::kAccept || answer == Latch::Answer::kLatched;
+}
+
 }  // namespace
 
 Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
                Micros now) noexcept {
   FlowSide& side = flow.side[Index(in)];
   FlowSide& other = flow.side[Index(Other(in))];
+  const LatchPolicy policy = flow.policy[Index(in)];
 
   if (packet.truncated) return Drop(side, DropReason::k_truncated);
   if (packet.payload.empty()) return Drop(side, DropReason::k_empty);
@@ -59,47 +71,28 @@ Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
                               ? ParseRtp(packet.payload)
                               : ParseSrtp(packet.payload);
       if (!header) return Drop(side, DropReason::k_not_rtp);
-      if (!side.latch.Believes(packet.source)) {
-        answer = side.latch.OnPacket(packet.source, &*header,
-                                     flow.policy[Index(in)], now);
-        if (answer == Latch::Answer::kRefuse) {
-          return Drop(side, DropReason::k_wrong_source);
-        }
-        if (answer == Latch::Answer::kLearning) {
-          return Drop(side, DropReason::k_learning);
-        }
-      }
-      side.cells.stream.OnRtp(*header, now);
+      answer = Hear(side, packet.source, &*header, policy, now);
+      if (Passes(answer)) side.cells.stream.OnRtp(*header, now);
       break;
     }
     case FlowKind::kRtcp: {
       if (!ValidRtcp(packet.payload)) {
         return Drop(side, DropReason::k_not_rtcp);
       }
-      if (!side.latch.Believes(packet.source)) {
-        answer = side.latch.OnRtcp(packet.source,
-                                   rtp ? &rtp->side[Index(in)].latch : nullptr,
-                                   flow.policy[Index(in)]);
-        if (answer == Latch::Answer::kRefuse) {
-          return Drop(side, DropReason::k_wrong_source);
-        }
-      }
-      ReadReports(side, other, packet.payload, now);
+      answer = side.latch.OnRtcp(
+          packet.source, rtp ? &rtp->side[Index(in)].latch : nullptr, policy);
+      if (Passes(answer)) ReadReports(side, other, packet.payload, now);
       break;
     }
     case FlowKind::kRaw: {
-      if (!side.latch.Believes(packet.source)) {
-        answer = side.latch.OnPacket(packet.source, nullptr,
-                                     flow.policy[Index(in)], now);
-        if (answer == Latch::Answer::kRefuse) {
-          return Drop(side, DropReason::k_wrong_source);
-        }
-        if (answer == Latch::Answer::kLearning) {
-          return Drop(side, DropReason::k_learning);
-        }
-      }
+      answer = Hear(side, packet.source, nullptr, policy, now);
       break;
     }
+  }
+  if (!Passes(answer)) {
+    return Drop(side, answer == Latch::Answer::kLearning
+                          ? DropReason::k_learning
+                          : DropReason::k_wrong_source);
   }
   const bool latched = answer == Latch::Answer::kLatched;
   side.cells.packets_in.Add(1);

@@ -35,6 +35,7 @@ uint8_t Latch::Follow(const RtpHeader* header) noexcept {
   const bool next =
       in_sequence_ > 0 && header->ssrc == ssrc_ &&
       header->sequence == static_cast<uint16_t>(last_sequence_ + 1);
+  if (in_sequence_ > 0 && !next) broken_ = true;
   in_sequence_ = next ? static_cast<uint8_t>(in_sequence_ + 1) : 1;
   ssrc_ = header->ssrc;
   last_sequence_ = header->sequence;
@@ -44,28 +45,27 @@ uint8_t Latch::Follow(const RtpHeader* header) noexcept {
 Latch::Answer Latch::Probe(const Endpoint& source, const RtpHeader* header,
                            Micros now) noexcept {
   if (state_ != State::kProbing || !(source == source_)) {
-    // One candidate at a time, or a flood of sources would keep the honest one
-    // from ever counting to kToLearn.
-    if (state_ == State::kProbing && now - last_probe_ <= kProbeSilence) {
+    if (state_ == State::kProbing && !broken_ &&
+        now - last_probe_ <= kProbeSilence) {
       return Answer::kLearning;
     }
     source_ = source;
     state_ = State::kProbing;
     in_sequence_ = 0;
+    broken_ = false;
   }
   last_probe_ = now;
   if (Follow(header) < kToLearn) return Answer::kLearning;
   return Believe(source, State::kConfirmed, LatchedBy::kLearnt);
 }
 
-Latch::Answer Latch::OnPacket(const Endpoint& source, const RtpHeader* header,
-                              LatchPolicy policy, Micros now) noexcept {
+std::optional<Latch::Answer> Latch::AtOnce(const Endpoint& source,
+                                           LatchPolicy policy) noexcept {
   if (state_ == State::kConfirmed) {
     return source == source_ ? Answer::kAccept : Answer::kRefuse;
   }
   // While a party is on hold it is still known by the address it had.
-  const Endpoint& named = last_named_;
-  if (source == named) {
+  if (source == last_named_) {
     return Believe(source, State::kConfirmed, LatchedBy::kSdp);
   }
   switch (policy) {
@@ -74,6 +74,13 @@ Latch::Answer Latch::OnPacket(const Endpoint& source, const RtpHeader* header,
       return Believe(source, State::kConfirmed, LatchedBy::kFirstPacket);
     case LatchPolicy::kSdpFirst: break;
   }
+  return std::nullopt;
+}
+
+Latch::Answer Latch::OnPacket(const Endpoint& source, const RtpHeader* header,
+                              LatchPolicy policy, Micros now) noexcept {
+  if (const auto answer = AtOnce(source, policy)) return *answer;
+  const Endpoint& named = last_named_;
   if (state_ == State::kTentative && source == source_) {
     if (Follow(header) < kToConfirm) return Answer::kAccept;
     return Believe(source, State::kConfirmed, by_);
@@ -102,18 +109,7 @@ Latch::Answer Latch::OnPacket(const Endpoint& source, const RtpHeader* header,
 
 Latch::Answer Latch::OnRtcp(const Endpoint& source, const Latch* rtp,
                             LatchPolicy policy) noexcept {
-  if (state_ == State::kConfirmed) {
-    return source == source_ ? Answer::kAccept : Answer::kRefuse;
-  }
-  if (source == last_named_) {
-    return Believe(source, State::kConfirmed, LatchedBy::kSdp);
-  }
-  switch (policy) {
-    case LatchPolicy::kStrict: return Answer::kRefuse;
-    case LatchPolicy::kFirstPacket:
-      return Believe(source, State::kConfirmed, LatchedBy::kFirstPacket);
-    case LatchPolicy::kSdpFirst: break;
-  }
+  if (const auto answer = AtOnce(source, policy)) return *answer;
   if (rtp != nullptr && rtp->state() == State::kConfirmed &&
       rtp->source().ip == source.ip) {
     return Believe(source, State::kConfirmed, LatchedBy::kSameAddress);

@@ -2,6 +2,7 @@
 #define SLUICE_RELAY_LATCH_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "base/address.h"
 #include "base/types.h"
@@ -29,9 +30,20 @@ namespace sluice::relay {
 //
 // kTentative is relayed and sent to, but the exact SDP address may still take
 // the flow over, and within the window so may another port of the same address.
-// kProbing is neither. Packets never move a kConfirmed latch,
-// whatever they carry; only signalling does, and only by naming another address
-// (a repeated offer must not reopen the window).
+// kProbing is neither. There is one candidate at a time:
+//
+//     nobody --any source--> A, in sequence ---- 4 of them ----> kConfirmed
+//                              |         ^                           ^
+//               skips a number |         | another source speaks:    |
+//                              v         | it is A now, counted anew |
+//                            A, not always in sequence --4 that are--+
+//
+// While the candidate keeps its sequence nobody else is looked at, so a flood
+// of other sources cannot keep it from counting to 4; once it has broken it, or
+// is silent for kProbeSilence, the next other source has the place. So a source
+// that only makes noise holds it for two of its packets. Packets never move a
+// kConfirmed latch, whatever they carry; only signalling does, and only by
+// naming another address (a repeated offer must not reopen the window).
 //
 // Policies: kStrict believes the exact address alone, kFirstPacket whoever
 // speaks first, kSdpFirst is the picture above.
@@ -51,7 +63,8 @@ class Latch {
   // and the one that makes a probed one believed.
   static constexpr uint8_t kToConfirm = 2;
   static constexpr uint8_t kToLearn = 4;
-  // A probed source that pauses longer gives way to another one.
+  // A probed source that pauses longer gives way to another one, in sequence or
+  // not.
   static constexpr Micros kProbeSilence = Micros::Millis(200);
 
   void Reset(const SideTarget& target, Micros window_end) noexcept {
@@ -100,6 +113,10 @@ class Latch {
   }
 
  private:
+  // What needs no counting: the closed latch, the exact address, and what the
+  // policy says of everybody else. nullopt: kSdpFirst has to look closer.
+  std::optional<Answer> AtOnce(const Endpoint& source,
+                               LatchPolicy policy) noexcept;
   Answer Believe(const Endpoint& source, State state, LatchedBy by) noexcept;
   Answer Probe(const Endpoint& source, const RtpHeader* header,
                Micros now) noexcept;
@@ -113,6 +130,7 @@ class Latch {
   State state_ = State::kOpen;
   LatchedBy by_ = LatchedBy::kNothing;
   uint8_t in_sequence_ = 0;
+  bool broken_ = false;  // kProbing: the candidate has skipped a number
   uint16_t last_sequence_ = 0;
   uint32_t ssrc_ = 0;
   Micros last_probe_{};

@@ -8,7 +8,8 @@
 
 namespace sluice::relay {
 
-// The fixed part of an RTP packet (RFC 3550 5.1), in host order.
+// What the relay needs of the fixed part of an RTP packet (RFC 3550 5.1), in
+// host order.
 //
 //    0                   1                   2                   3
 //   |V=2|P|X|  CC   |M|     PT      |            sequence           |
@@ -19,8 +20,6 @@ struct RtpHeader {
   uint32_t ssrc = 0;
   uint32_t timestamp = 0;
   uint16_t sequence = 0;
-  uint8_t payload_type = 0;
-  bool marker = false;
 };
 inline constexpr size_t kRtpHeaderBytes = 12;
 
@@ -57,9 +56,7 @@ inline std::optional<RtpHeader> ParseRtp(
     return std::nullopt;
   return RtpHeader{.ssrc = internal::LoadBe32(p + 8),
                    .timestamp = internal::LoadBe32(p + 4),
-                   .sequence = internal::LoadBe16(p + 2),
-                   .payload_type = static_cast<uint8_t>(p[1] & 0x7f),
-                   .marker = (p[1] & 0x80) != 0};
+                   .sequence = internal::LoadBe16(p + 2)};
 }
 
 // The same for SRTP (RFC 3711 3.1), whose header is in the clear.

@@ -57,10 +57,7 @@ bool StreamStats::OnOddSequence(uint16_t sequence, uint32_t transit) noexcept {
   return true;
 }
 
-// `ssrc` is not compared: the road is the same whichever of the party's sources
-// the report speaks for, and the peer's lsr names the report itself.
-void StreamStats::OnSenderReport(uint32_t /*ssrc*/, uint32_t ntp_middle,
-                                 Micros now) noexcept {
+void StreamStats::OnSenderReport(uint32_t ntp_middle, Micros now) noexcept {
   // A repeated report must not push out the one before it.
   if (reports_[0].ntp_middle.Get() != ntp_middle) reports_[1] = reports_[0];
   reports_[0].ntp_middle.Set(ntp_middle);

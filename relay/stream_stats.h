@@ -49,7 +49,9 @@ class StreamStats {
   void Reset(uint32_t clock_hz) noexcept;
   inline void OnRtp(const RtpHeader& header, Micros arrival) noexcept;
   // An SR from this party: remember when it passed, so that the other party's
-  // report block on it gives the round trip from us to that party.
+  // report block on it gives the round trip from us to that party. The road is
+  // the same whichever of the party's SSRCs it speaks for, and the peer's lsr
+  // names the report itself.
   //
   //     party          we                    its peer
   //       | ---SR(ntp)--> | --------------------> |
@@ -60,7 +62,7 @@ class StreamStats {
   //   round trip us <-> peer = (t2 - t1) - dlsr
   //
   // The last two are remembered: a report may cross the newest SR on the road.
-  void OnSenderReport(uint32_t ssrc, uint32_t ntp_middle, Micros now) noexcept;
+  void OnSenderReport(uint32_t ntp_middle, Micros now) noexcept;
   // A report block of this party's *peer* about this party's SSRC: lsr and dlsr
   // of RFC 3550 6.4.1. The round trip it gives is between us and that peer, so
   // the caller stores it with the peer's SetRtt.

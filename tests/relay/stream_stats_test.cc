@@ -199,7 +199,7 @@ TEST(StreamStats, ResetForgetsEverything) {
   party.SendAll(1, 10);
   party.Send(30, Micros::Millis(30));
   party.Send(30);
-  party.stats.OnSenderReport(kSsrc, 77, Micros(5));
+  party.stats.OnSenderReport(77, Micros(5));
   party.stats.SetRtt(9);
   party.stats.Reset(kHz);
   const StreamQuality q = party.stats.Quality();
@@ -347,9 +347,9 @@ TEST(StreamStats, RoundTripComesFromTheReportThatIsAnswered) {
   for (const RoundTripCase& c : kRoundTripCases) {
     Party party;
     const Micros newest = Micros::Seconds(100);
-    party.stats.OnSenderReport(kSsrc, 0x3333, newest - Micros::Seconds(9));
-    party.stats.OnSenderReport(kSsrc, 0x2222, newest - Micros::Seconds(5));
-    party.stats.OnSenderReport(kSsrc, 0x1111, newest);
+    party.stats.OnSenderReport(0x3333, newest - Micros::Seconds(9));
+    party.stats.OnSenderReport(0x2222, newest - Micros::Seconds(5));
+    party.stats.OnSenderReport(0x1111, newest);
     EXPECT_EQ(party.stats.RoundTrip(c.lsr, c.dlsr, newest + c.after), c.want_us)
         << c.name;
   }
@@ -357,9 +357,9 @@ TEST(StreamStats, RoundTripComesFromTheReportThatIsAnswered) {
 
 TEST(StreamStats, ARepeatedReportPushesNoneOut) {
   Party party;
-  party.stats.OnSenderReport(kSsrc, 1, Micros::Seconds(1));
-  party.stats.OnSenderReport(kSsrc, 2, Micros::Seconds(2));
-  party.stats.OnSenderReport(kSsrc, 2, Micros::Seconds(3));
+  party.stats.OnSenderReport(1, Micros::Seconds(1));
+  party.stats.OnSenderReport(2, Micros::Seconds(2));
+  party.stats.OnSenderReport(2, Micros::Seconds(3));
   EXPECT_EQ(party.stats.RoundTrip(1, 0, Micros::Seconds(4)), 3'000'000u);
   EXPECT_EQ(party.stats.RoundTrip(2, 0, Micros::Seconds(4)), 1'000'000u);
 }
@@ -554,7 +554,7 @@ TEST(StreamStats, CanBeReadWhileItIsWritten) {
     party.Send(i % 7 == 3 ? i - 2 : i, Micros(i % 100),
                1 + static_cast<uint32_t>(i / 50'000));
     if (i % 100 == 0) {
-      party.stats.OnSenderReport(1, static_cast<uint32_t>(i), Micros(i));
+      party.stats.OnSenderReport(static_cast<uint32_t>(i), Micros(i));
       party.stats.SetRtt(static_cast<uint32_t>(i));
     }
   }

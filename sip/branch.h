@@ -1,0 +1,60 @@
+#ifndef SLUICE_SIP_BRANCH_H_
+#define SLUICE_SIP_BRANCH_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sip/fields.h"
+#include "sip/keys.h"
+#include "sip/message.h"
+
+namespace sluice::sip {
+
+// The branch that this proxy puts into its Via: a pure function of the message
+// (RFC 3261 16.11), so that a retransmission, a CANCEL and the ACK for a
+// failure get the INVITE's.
+//
+//   z9hG4bK | "s" | leg 2 | loop 16 | mac 32        (hexadecimal)
+//
+//   leg   on which the request came: its responses leave there
+//   loop  of what decides where a request goes (RFC 5393 4.2.2): the same
+//         request for the second time is a loop. Without the To tag, which
+//         the ACK has and its INVITE has not
+//   mac   over the former, Call-ID, CSeq number and the next Via: a response is
+//         relayed only along a way that a request has taken (security P8). A
+//         response can so not be sent elsewhere by writing another Via below
+//         ours. On streams without the source port, which a reconnecting
+//         client changes and which decides nothing there.
+//
+// No time is in it: a branch that changed with the clock would change between a
+// request and its retransmission.
+struct Branch {
+  uint8_t leg = 0;
+  std::string_view loop;
+  std::string_view mac;
+
+  // nullopt for what has not this form.
+  static std::optional<Branch> Parse(std::string_view branch);
+};
+
+std::string LoopMark(const Message& request);
+
+// What our Record-Route says of a dialog: whoever shows it may pass. Keyed,
+// over the Call-ID alone, since the tags are not known yet when it is made.
+std::string RouteMark(const Keys& keys, const Message& message);
+bool IsRouteMark(const Keys& keys, std::string_view mark,
+                 const Message& message);
+
+// `via`: the one that will stand below ours.
+std::string MakeBranch(const Keys& keys, uint8_t leg, std::string_view loop,
+                       const Message& request, const Via& via);
+// Whether `branch` is what MakeBranch gave to the request that this is a
+// response to.
+bool IsBranch(const Keys& keys, const Branch& branch, const Message& response,
+              const Via& next);
+
+}  // namespace sluice::sip
+
+#endif  // SLUICE_SIP_BRANCH_H_

@@ -1,0 +1,218 @@
+#include "sip/dispatcher.h"
+
+#include <memory>
+#include <utility>
+
+#include "base/text.h"
+#include "sip/branch.h"
+#include "sip/reply.h"
+
+namespace sluice::sip {
+
+std::string TransactionOf(const Message& message, const Via& via) {
+  return Cat(message.call_id(), " ", message.cseq(), " ", via.branch());
+}
+
+Dispatcher::Dispatcher(Legs& legs, const Keys& keys,
+                       std::function<Micros()> clock)
+    : legs_(legs),
+      keys_(keys),
+      tokens_(keys),
+      clock_(std::move(clock)),
+      chains_(legs.size()) {}
+
+void Dispatcher::SetChain(const Leg& leg, std::vector<Handler*> chain) {
+  chains_[leg.index] = std::move(chain);
+}
+
+Leg* Dispatcher::FindLeg(std::string_view name) {
+  for (auto& leg : legs_) {
+    if (leg->name == name) return leg.get();
+  }
+  return nullptr;
+}
+
+Leg* Dispatcher::OwnerOf(std::string_view host, uint16_t port) {
+  for (auto& leg : legs_) {
+    if (leg->Is(host, port)) return leg.get();
+  }
+  return nullptr;
+}
+
+Leg* Dispatcher::OwnerOf(const Uri& uri) {
+  Transport transport = Transport::kUdp;
+  if (uri.scheme == Uri::Scheme::kSips) {
+    transport = Transport::kTls;
+  } else if (const auto named = uri.Param("transport")) {
+    transport = TransportOf(*named).value_or(transport);
+  }
+  Leg* owner = nullptr;
+  for (auto& leg : legs_) {
+    const Leg::Address* own = leg->Own(uri.host, uri.port, transport);
+    if (own == nullptr) continue;
+    if (own->transport == transport) return leg.get();
+    if (owner == nullptr) owner = leg.get();
+  }
+  return owner;
+}
+
+bool Dispatcher::IsOurMark(const Uri& uri, const Message& message) {
+  const auto mark = uri.Param("s");
+  return mark && OwnerOf(uri) != nullptr && IsRouteMark(keys_, *mark, message);
+}
+
+bool Dispatcher::InDialog(const Message& request) {
+  const auto to = NameAddr::Parse(request.Value(HeaderId::kTo));
+  if (!to || to->tag().empty()) return false;
+  const auto route = NameAddr::Parse(request.Nth(HeaderId::kRoute, 0));
+  if (route && IsOurMark(route->uri, request)) return true;
+  const auto uri = Uri::Parse(request.uri());
+  if (!uri || OwnerOf(*uri) == nullptr) return false;
+  // The latter comes from a strict router.
+  return tokens_.Open(uri->user).has_value() || IsOurMark(*uri, request);
+}
+
+void Dispatcher::Trace(bool in, const Leg& leg, const Peer& peer,
+                       std::string_view octets, std::string_view call_id) {
+  if (!trace_) return;
+  trace_(SipTrace{.in = in,
+                  .leg = leg,
+                  .peer = peer,
+                  .octets = octets,
+                  .call_id = call_id});
+}
+
+void Dispatcher::OnMessage(Leg& leg, const Peer& from,
+                           std::string_view octets) {
+  const Refusal refusal = message_.Parse(octets);
+  Trace(true, leg, from, octets, message_.call_id());
+  if (message_.is_response()) return OnResponse(leg, from, refusal);
+  OnRequest(leg, from, refusal);
+}
+
+void Dispatcher::OnRequest(Leg& leg, const Peer& from, Refusal refusal) {
+  ++counters_.requests_in;
+  ++counters_.requests_by_method[static_cast<size_t>(message_.method())];
+  const bool ack = message_.method() == Method::kAck;
+  if (refusal && (!message_.Answerable() || ack)) {
+    return Drop(SipDrop::k_unparsable);
+  }
+  Incoming in(message_, leg, from, clock_());
+  in.via = ViaWithSource(message_.Nth(HeaderId::kVia, 0), from.address);
+  if (in.via.empty()) return Drop(SipDrop::k_unparsable);
+  if (refusal) return Reply(in, refusal.code, refusal.reason);
+  if (ack) {
+    // Whoever was refused by us says so to us; nobody behind us has heard of
+    // that INVITE (RFC 3261 17.1.1.3).
+    const auto to = NameAddr::Parse(message_.Value(HeaderId::kTo));
+    if (to && to->tag() == TagOf(in)) return Drop(SipDrop::k_own_ack);
+  }
+  if (from.transport != Transport::kUdp) {
+    leg.sockets->Remember(
+        from.connection,
+        TransactionOf(message_, Via::Parse(in.via).value_or(Via{})));
+  }
+  for (Handler* handler : chains_[leg.index]) {
+    if (handler->Receive(in) == Handler::Handled::kMine) return;
+  }
+  Reply(in, 404, ReasonOf(404));
+}
+
+void Dispatcher::OnResponse(Leg& leg, const Peer& from, Refusal refusal) {
+  ++counters_.responses_in;
+  if (refusal) return Drop(SipDrop::k_bad_response);
+  Incoming in(message_, leg, from, clock_());
+  for (Handler* handler : chains_[leg.index]) {
+    if (handler->Receive(in) == Handler::Handled::kMine) return;
+  }
+  Drop(SipDrop::k_no_handler);
+}
+
+// The same request gets the same tag, as nothing is remembered of it.
+std::string Dispatcher::TagOf(const Incoming& in) const {
+  const std::array<std::string_view, 3> parts = {
+      in.message.call_id(), in.message.Value(HeaderId::kFrom), in.via};
+  std::string tag = keys_.Mac("tag", parts);
+  tag.resize(16);
+  return tag;
+}
+
+void Dispatcher::Reply(const Incoming& in, int code, std::string_view reason,
+                       std::string_view extra) {
+  const Message& request = in.message;
+  if (request.method() == Method::kAck) return Drop(SipDrop::k_bad_ack);
+  std::string octets =
+      MakeReply(request, in.via, code, reason, TagOf(in), extra);
+  const Via via = Via::Parse(in.via).value_or(Via{});
+  Peer to = in.from;
+  if (to.transport == Transport::kUdp) {
+    // Its address is the source's, its port what the sender wants.
+    to.address = via.ResponseAddress().value_or(to.address);
+  }
+  Trace(false, in.leg, to, octets, request.call_id());
+  const std::string transaction = to.transport == Transport::kUdp
+                                      ? std::string()
+                                      : TransactionOf(request, via);
+  in.leg.sockets->Send(
+      to, std::move(octets), transaction, /*response=*/true, "",
+      [this, code](absl::Status sent) {
+        if (!sent.ok()) return Drop(SipDrop::k_send_failed);
+        ++counters_.replies;
+        ++counters_.replies_by_class[static_cast<size_t>(code / 100)];
+      });
+}
+
+void Dispatcher::SendResponse(Leg& leg, const Peer& to, std::string octets,
+                              const Message& in, const Via& next) {
+  Trace(false, leg, to, octets, in.call_id());
+  const std::string transaction =
+      to.transport == Transport::kUdp ? std::string() : TransactionOf(in, next);
+  leg.sockets->Send(to, std::move(octets), transaction, /*response=*/true, "",
+                    [this](absl::Status sent) {
+                      if (!sent.ok()) return Drop(SipDrop::k_send_failed);
+                      ++counters_.responses_forwarded;
+                    });
+}
+
+void Dispatcher::SendRequest(std::vector<Hop> hops, std::string_view call_id,
+                             std::function<void()> failed) {
+  Try(std::move(hops), 0, std::string(call_id), std::move(failed));
+}
+
+void Dispatcher::Try(std::vector<Hop> hops, size_t next, std::string call_id,
+                     std::function<void()> failed) {
+  for (; next < hops.size(); ++next) {
+    Hop& hop = hops[next];
+    Leg& leg = *hop.leg;
+    const Peer to{.transport = hop.destination.transport,
+                  .address = hop.destination.address,
+                  .connection = hop.connection};
+    if (next > 0) ++counters_.next_destinations;
+    Trace(false, leg, to, hop.octets, call_id);
+    std::string octets = std::move(hop.octets);
+    if (to.transport != Transport::kUdp) {
+      const std::string tls_name = hop.destination.tls_name;
+      return leg.sockets->Send(
+          to, std::move(octets), "", /*response=*/false, tls_name,
+          [this, hops = std::move(hops), next, call_id = std::move(call_id),
+           failed = std::move(failed)](absl::Status sent) mutable {
+            if (sent.ok()) {
+              ++counters_.requests_forwarded;
+              return;
+            }
+            Try(std::move(hops), next + 1, std::move(call_id),
+                std::move(failed));
+          });
+    }
+    bool taken = false;
+    leg.sockets->Send(to, std::move(octets), "", /*response=*/false, "",
+                      [&taken](absl::Status sent) { taken = sent.ok(); });
+    if (taken) {
+      ++counters_.requests_forwarded;
+      return;
+    }
+  }
+  failed();
+}
+
+}  // namespace sluice::sip

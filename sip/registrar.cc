@@ -1,0 +1,383 @@
+#include "sip/registrar.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/text.h"
+#include "sip/fields.h"
+#include "sip/reply.h"
+
+namespace sluice::sip {
+namespace {
+
+// "0.25" in thousandths (RFC 3261 25.1 qvalue); what is no qvalue counts as 1.
+uint16_t Thousandths(std::string_view q) {
+  if (q.empty() || q[0] != '0' || (q.size() > 1 && q[1] != '.')) return 1000;
+  uint16_t value = 0, unit = 100;
+  for (size_t i = 2; i < q.size() && i < 5; ++i, unit /= 10) {
+    if (q[i] < '0' || q[i] > '9') return 1000;
+    value = static_cast<uint16_t>(value + (q[i] - '0') * unit);
+  }
+  return value;
+}
+
+std::string QText(uint16_t q) {
+  if (q >= 1000) return "1.0";
+  std::string digits = Cat(q);
+  return Cat("0.", std::string(3 - digits.size(), '0'), digits);
+}
+
+std::string Quote(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\' || static_cast<uint8_t>(c) < ' ') out += '\\';
+    out += c;
+  }
+  out += '"';
+  return out;
+}
+
+// What is kept of a contact is a stranger's text (security P12).
+constexpr size_t kBindingOctetsMax = 2'048;
+
+constexpr size_t kUserAgentOctetsMax = 128;
+
+std::string UserAgentOf(const Message& message) {
+  for (const Header& h : message.headers()) {
+    if (EqualsNoCase(h.name, "User-Agent")) {
+      return std::string(h.value.substr(0, kUserAgentOctetsMax));
+    }
+  }
+  return "";
+}
+
+bool SameContact(const Binding& a, std::string_view uri,
+                 std::string_view instance, std::string_view reg_id) {
+  if (!instance.empty() && a.instance == instance && a.reg_id == reg_id) {
+    return true;
+  }
+  const auto one = Uri::Parse(a.contact);
+  const auto other = Uri::Parse(uri);
+  return one && other && SameUri(*one, *other);
+}
+
+// A connection on which somebody has registered is how he is reached.
+void KeepConnection(const Incoming& in, int64_t seconds) {
+  if (in.from.transport == Transport::kUdp || seconds <= 0) return;
+  in.leg.sockets->KeepAlive(in.from.connection, Micros::Seconds(seconds));
+}
+
+}  // namespace
+
+struct Registrar::Wish {
+  std::string uri;
+  int64_t expires = 0;
+  uint16_t q = 1000;
+  std::string instance;
+  std::string reg_id;
+};
+
+Registrar::Registrar(Dispatcher& dispatcher, LocationStore& store,
+                     Options options)
+    : dispatcher_(dispatcher), store_(store), options_(std::move(options)) {}
+
+bool Registrar::Serves(std::string_view host) const {
+  return options_.domains.empty() || MatchDomain(options_.domains, host) > 0;
+}
+
+Handler::Handled Registrar::Receive(Incoming& in) {
+  if (in.message.is_response()) return Handled::kNotMine;
+  if (in.message.method() != Method::kRegister) return Lookup(in);
+  const auto to = NameAddr::Parse(in.message.Value(HeaderId::kTo));
+  if (!to) return Handled::kNotMine;
+  if (!to->uri.is_sip()) {
+    // Nobody of ours has such an address (RFC 3261 10.3 5).
+    dispatcher_.Reply(in, 400, "To is no SIP URI");
+    ++counts_.refused;
+    return Handled::kMine;
+  }
+  // To decides, whose registrar this is and for whom, not the Request-URI.
+  if (!Serves(to->uri.host)) return Handled::kNotMine;
+  Register(in, AddressOfRecord(to->uri));
+  return Handled::kMine;
+}
+
+Handler::Handled Registrar::Lookup(Incoming& in) {
+  const auto uri = Uri::Parse(in.uri);
+  if (!uri || !uri->is_sip() || !uri->has_user || !Serves(uri->host)) {
+    return Handled::kNotMine;
+  }
+  const auto& bindings = store_.Find(AddressOfRecord(*uri));
+  if (bindings.empty()) {
+    // A domain named as ours has no other home where the user might be.
+    if (MatchDomain(options_.domains, uri->host) > 1) {
+      ++counts_.not_found;
+      dispatcher_.Reply(in, 404, ReasonOf(404));
+      return Handled::kMine;
+    }
+    return Handled::kNotMine;
+  }
+  ++counts_.found;
+  const Binding& best = bindings.front();
+  in.uri = best.contact;
+  Incoming::Target target;
+  target.leg = best.leg;
+  target.path = best.path;
+  if (!best.received.address.is_none()) target.peer = best.received;
+  in.target = std::move(target);
+  return Handled::kNotMine;
+}
+
+std::optional<Registrar::Refuse> Registrar::ReadWishes(
+    const Incoming& in, std::vector<Wish>* wishes, bool* all) const {
+  const Message& m = in.message;
+  std::optional<Refuse> no;
+  const int64_t general =
+      m.expires() >= 0 ? m.expires() : int64_t{options_.max_expires};
+  m.ForEach(HeaderId::kContact, [&](std::string_view value) {
+    if (value == "*") {
+      *all = true;
+      return true;
+    }
+    if (wishes->size() >= kContactsMax) {
+      no = Refuse{403, ""};
+      return false;
+    }
+    const auto contact = NameAddr::Parse(value);
+    if (!contact || !contact->uri.is_sip()) {
+      no = Refuse{400, ""};
+      return false;
+    }
+    // What would come back to us would be looked up again (security P11).
+    if (dispatcher_.OwnerOf(contact->uri) != nullptr) {
+      no = Refuse{403, ""};
+      return false;
+    }
+    Wish wish;
+    wish.uri = std::string(contact->uri_text);
+    wish.expires = general;
+    if (const auto own = contact->params.Get("expires")) {
+      // What is no number is as if it were not there (RFC 3261 10.2.1.1).
+      if (const auto n = ParseNumber(*own, UINT32_MAX)) {
+        wish.expires = static_cast<int64_t>(*n);
+      }
+    }
+    if (wish.expires > 0 && wish.expires < options_.min_expires) {
+      no = Refuse{423, Cat("Min-Expires: ", options_.min_expires, "\r\n")};
+      return false;
+    }
+    wish.expires = std::min<int64_t>(wish.expires, options_.max_expires);
+    wish.q = Thousandths(contact->params.Get("q").value_or("1"));
+    wish.instance = Unquote(contact->params.Get("+sip.instance").value_or(""));
+    wish.reg_id = std::string(contact->params.Get("reg-id").value_or(""));
+    wishes->push_back(std::move(wish));
+    return true;
+  });
+  if (!no && *all && (!wishes->empty() || m.expires() != 0)) {
+    no = Refuse{400, ""};
+  }
+  return no;
+}
+
+std::optional<Registrar::Refuse> Registrar::Merge(
+    const Incoming& in, const std::vector<Wish>& wishes,
+    std::vector<Binding>* bindings, Changes* changes) {
+  const Message& m = in.message;
+  const int64_t now = options_.wall_clock();
+  std::string path;
+  m.ForEach(HeaderId::kPath, [&](std::string_view value) {
+    Append(&path, path.empty() ? "" : ", ", value);
+    return true;
+  });
+  // Behind another proxy the source is that proxy, which Path names.
+  const bool direct = m.Count(HeaderId::kVia) == 1;
+  for (const Wish& wish : wishes) {
+    const auto is_old = [&](const Binding& b) {
+      return SameContact(b, wish.uri, wish.instance, wish.reg_id);
+    };
+    for (const Binding& b : *bindings) {
+      if (is_old(b) && b.call_id == m.call_id() && m.cseq() < b.cseq) {
+        ++counts_.out_of_order;
+        return Refuse{500, ""};
+      }
+    }
+    const auto kept =
+        std::remove_if(bindings->begin(), bindings->end(), is_old);
+    const bool was_there = kept != bindings->end();
+    bindings->erase(kept, bindings->end());
+    if (wish.expires == 0) {
+      if (was_there) ++changes->removed;
+      continue;
+    }
+    if (bindings->size() >= options_.max_contacts) return Refuse{403, ""};
+    Binding b;
+    b.contact = wish.uri;
+    b.path = path;
+    b.call_id = std::string(m.call_id());
+    b.instance = wish.instance;
+    b.reg_id = wish.reg_id;
+    b.leg = in.leg.name;
+    if (direct) b.received = in.from;
+    b.cseq = m.cseq();
+    b.q = wish.q;
+    b.expires_at = now + wish.expires;
+    b.changed_at = now;
+    b.user_agent = UserAgentOf(m);
+    if (b.contact.size() + b.path.size() + b.call_id.size() +
+            b.instance.size() + b.reg_id.size() >
+        kBindingOctetsMax) {
+      return Refuse{403, ""};
+    }
+    bindings->push_back(std::move(b));
+    ++changes->registered;
+    changes->longest = std::max(changes->longest, wish.expires);
+  }
+  return std::nullopt;
+}
+
+std::string Registrar::ContactLines(
+    const std::vector<Binding>& bindings) const {
+  const int64_t now = options_.wall_clock();
+  std::string lines;
+  for (const Binding& b : bindings) {
+    if (b.expires_at <= now) continue;
+    Append(&lines, "Contact: <", b.contact, ">;expires=", b.expires_at - now);
+    if (b.q != 1000) Append(&lines, ";q=", QText(b.q));
+    if (!b.instance.empty()) {
+      Append(&lines, ";+sip.instance=", Quote(b.instance));
+    }
+    if (!b.reg_id.empty()) Append(&lines, ";reg-id=", b.reg_id);
+    Append(&lines, "\r\n");
+  }
+  return lines;
+}
+
+void Registrar::Register(Incoming& in, const std::string& aor) {
+  const Message& m = in.message;
+  const auto answer = [&](const Refuse& no) {
+    if (no.code == 423) {
+      ++counts_.too_brief;
+    } else {
+      ++counts_.refused;
+    }
+    dispatcher_.Reply(in, no.code, ReasonOf(no.code), no.extra);
+  };
+  // Who has proved to be one user may speak for that one alone (P11).
+  if (!in.user.empty()) {
+    const auto to = NameAddr::Parse(m.Value(HeaderId::kTo));
+    if (Unescape(to->uri.user) != in.user) return answer({403, ""});
+  }
+  std::string unsupported;
+  m.ForEach(HeaderId::kRequire, [&](std::string_view option) {
+    if (!EqualsNoCase(option, "path") && !EqualsNoCase(option, "outbound")) {
+      Append(&unsupported, unsupported.empty() ? "" : ", ", option);
+    }
+    return true;
+  });
+  if (!unsupported.empty()) {
+    return answer({420, Cat("Unsupported: ", unsupported, "\r\n")});
+  }
+  std::vector<Wish> wishes;
+  bool all = false;
+  if (const auto no = ReadWishes(in, &wishes, &all)) return answer(*no);
+
+  std::vector<Binding> bindings = store_.Find(aor);
+  if (wishes.empty() && !all) {
+    ++counts_.queries;
+    return dispatcher_.Reply(in, 200, "OK", ContactLines(bindings));
+  }
+  Changes changes;
+  if (all) {
+    for (const Binding& b : bindings) {
+      if (b.call_id == m.call_id() && m.cseq() < b.cseq) {
+        ++counts_.out_of_order;
+        return answer({500, ""});
+      }
+    }
+    changes.removed = bindings.size();
+    bindings.clear();
+  } else if (const auto no = Merge(in, wishes, &bindings, &changes)) {
+    return answer(*no);
+  }
+  // Best first, the newest of equals: as Find() gives them.
+  std::stable_sort(
+      bindings.begin(), bindings.end(), [](const Binding& a, const Binding& b) {
+        return a.q != b.q ? a.q > b.q : a.changed_at > b.changed_at;
+      });
+  std::string lines = ContactLines(bindings);
+  if (changes.registered + changes.removed == 0) {
+    return dispatcher_.Reply(in, 200, "OK", lines);
+  }
+  m.ForEach(HeaderId::kPath, [&](std::string_view value) {
+    Append(&lines, "Path: ", value, "\r\n");
+    return true;
+  });
+  // The answer waits for the disk, and so for what this points to.
+  struct Waiting {
+    std::string octets;
+    Message message;
+    std::optional<Incoming> in;
+  };
+  auto waiting = std::make_shared<Waiting>();
+  waiting->octets = std::string(m.octets());
+  waiting->message.Parse(waiting->octets);
+  waiting->in.emplace(waiting->message, in);
+  const absl::Status stored = store_.Store(
+      aor, std::move(bindings),
+      [this, waiting, changes, lines = std::move(lines)](absl::Status durable) {
+        if (durable.ok()) {
+          counts_.registered += changes.registered;
+          counts_.removed += changes.removed;
+          KeepConnection(*waiting->in, changes.longest);
+          return dispatcher_.Reply(*waiting->in, 200, "OK", lines);
+        }
+        ++counts_.not_stored;
+        dispatcher_.Reply(*waiting->in, 500, ReasonOf(500));
+      });
+  if (!stored.ok()) {
+    ++counts_.not_stored;
+    dispatcher_.Reply(in, 503, ReasonOf(503), "Retry-After: 60\r\n");
+  }
+}
+
+std::vector<Handler::Number> Registrar::Counters() const {
+  return {{"registered", counts_.registered},
+          {"removed", counts_.removed},
+          {"queries", counts_.queries},
+          {"too_brief", counts_.too_brief},
+          {"refused", counts_.refused},
+          {"out_of_order", counts_.out_of_order},
+          {"not_stored", counts_.not_stored},
+          {"found", counts_.found},
+          {"not_found", counts_.not_found}};
+}
+
+Handler::Handled Redirect::Receive(Incoming& in) {
+  if (in.message.is_response()) return Handled::kNotMine;
+  switch (in.message.method()) {
+    case Method::kRegister: return Handled::kNotMine;
+    case Method::kAck:  // of our own 302 or 404
+      dispatcher_.Drop(SipDrop::k_own_ack);
+      return Handled::kMine;
+    case Method::kCancel:
+      dispatcher_.Reply(in, 200, "OK");
+      return Handled::kMine;
+    default: break;
+  }
+  const auto uri = Uri::Parse(in.uri);
+  std::string lines;
+  if (uri && uri->is_sip()) {
+    for (const Binding& b : registrar_.Query(AddressOfRecord(*uri))) {
+      Append(&lines, "Contact: <", b.contact, ">;q=", QText(b.q), "\r\n");
+    }
+  }
+  if (lines.empty()) {
+    dispatcher_.Reply(in, 404, ReasonOf(404));
+  } else {
+    dispatcher_.Reply(in, 302, ReasonOf(302), lines);
+  }
+  return Handled::kMine;
+}
+
+}  // namespace sluice::sip

@@ -1,0 +1,107 @@
+#include "sip/reply.h"
+
+#include "base/text.h"
+#include "sip/fields.h"
+
+namespace sluice::sip {
+
+std::string MakeReply(const Message& request, std::string_view via, int code,
+                      std::string_view reason, std::string_view to_tag,
+                      std::string_view extra) {
+  std::string out;
+  out.reserve(request.octets().size() - request.body().size() + 128 +
+              extra.size());
+  Append(&out, "SIP/2.0 ", code, " ", reason, "\r\n");
+  bool top = true;
+  request.ForEach(HeaderId::kVia, [&](std::string_view value) {
+    Append(&out, "Via: ", top ? via : value, "\r\n");
+    top = false;
+    return true;
+  });
+  Append(&out, "From: ", request.Value(HeaderId::kFrom), "\r\n");
+  const std::string_view to = request.Value(HeaderId::kTo);
+  Append(&out, "To: ", to);
+  const auto party = NameAddr::Parse(to);
+  if (code != 100 && !to_tag.empty() && party && party->tag().empty()) {
+    Append(&out, ";tag=", to_tag);
+  }
+  Append(&out, "\r\nCall-ID: ", request.call_id(),
+         "\r\nCSeq: ", request.Value(HeaderId::kCSeq), "\r\n", extra,
+         "Content-Length: 0\r\n\r\n");
+  return out;
+}
+
+std::string ViaWithSource(std::string_view text, const Endpoint& source) {
+  const auto via = Via::Parse(text);
+  if (!via) return "";
+  bool wants_port = false;
+  bool wrote_own = false;
+  via->params.ForEach([&](std::string_view name, std::string_view) {
+    if (EqualsNoCase(name, "rport")) wants_port = true;
+    if (EqualsNoCase(name, "received")) wrote_own = true;
+  });
+  std::string_view host = via->host;
+  if (host.size() > 2 && host.front() == '[') {
+    host = host.substr(1, host.size() - 2);
+  }
+  const auto ip = IpAddress::Parse(host);
+  const bool same = ip && *ip == source.ip;
+  if (same && !wants_port && !wrote_own) return std::string(text);
+
+  // Everything in front of the parameters as it came, then they, without the
+  // two that are ours to write.
+  const std::string_view params = via->params.text();
+  std::string out(text.substr(0, text.size() - params.size()));
+  via->params.ForEach([&](std::string_view name, std::string_view value) {
+    if (EqualsNoCase(name, "rport") || EqualsNoCase(name, "received")) {
+      return;
+    }
+    Append(&out, ";", name);
+    if (!value.empty()) Append(&out, "=", value);
+  });
+  Append(&out, ";received=", source.ip.ToString());
+  if (wants_port) Append(&out, ";rport=", source.port.host());
+  return out;
+}
+
+std::optional<Peer> PeerOfVia(const Via& via) {
+  const auto transport = TransportOf(via.transport);
+  const auto address = via.ResponseAddress();
+  if (!transport || !address) return std::nullopt;
+  return Peer{.transport = *transport, .address = *address};
+}
+
+std::string_view ReasonOf(int code) {
+  switch (code) {
+    case 200: return "OK";
+    case 302: return "Moved Temporarily";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 407: return "Proxy Authentication Required";
+    case 408: return "Request Timeout";
+    case 413: return "Request Entity Too Large";
+    case 416: return "Unsupported URI Scheme";
+    case 420: return "Bad Extension";
+    case 423: return "Interval Too Brief";
+    case 480: return "Temporarily Unavailable";
+    case 481: return "Call/Transaction Does Not Exist";
+    case 482: return "Loop Detected";
+    case 483: return "Too Many Hops";
+    case 488: return "Not Acceptable Here";
+    case 500: return "Server Internal Error";
+    case 503: return "Service Unavailable";
+    case 505: return "Version Not Supported";
+    default:
+      return code < 200   ? "Progress"
+             : code < 300 ? "OK"
+             : code < 400 ? "Redirect"
+             : code < 500 ? "Request Failure"
+             : code < 600 ? "Server Failure"
+                          : "Global Failure";
+  }
+}
+
+}  // namespace sluice::sip

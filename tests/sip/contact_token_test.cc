@@ -1,0 +1,192 @@
+// Goal: a contact token gives back exactly the URI and legs it was made of,
+// is short enough for a phone, the same for a retransmission, and void when
+// anything at all is changed in it (security P14).
+// Method: tokens of many URIs; every octet and every last digit changed.
+
+#include <gtest/gtest.h>
+
+#include <cctype>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sip/keys.h"
+#include "sip/message.h"
+
+namespace sluice::sip {
+namespace {
+
+using Contact = ContactTokens::Contact;
+constexpr std::string_view kDigits = "abcdefghijklmnopqrstuvwxyz234567";
+
+class ContactToken : public testing::Test {
+ protected:
+  std::string Make(std::string_view uri, uint8_t leg = 1, uint8_t facing = 2) {
+    return tokens_.Make(
+        {.leg = leg, .facing = facing, .uri = std::string(uri)});
+  }
+
+  Keys keys_ = Keys::FromSecrets({std::string(32, 'k')});
+  ContactTokens tokens_{keys_};
+};
+
+TEST_F(ContactToken, OpensToTheUriAndTheLegsOfItsMaking) {
+  for (const char* uri :
+       {"sip:user@192.0.2.1:5060", "sip:a", "sips:user@[2001:db8::1]", "tel:+1",
+        "SIP:User@Host", ":", "::", ":sip:x", "sip::x", "sip:", "x",
+        "sip:user@host;transport=tcp;ob?Subject=x%20y", "b", "\x80\xff"}) {
+    for (const int leg : {0, 1, 62, 63}) {
+      const std::string token = Make(uri, static_cast<uint8_t>(leg), 7);
+      const auto contact = tokens_.Open(token);
+      ASSERT_TRUE(contact.has_value()) << uri;
+      EXPECT_EQ(contact->uri, uri);
+      EXPECT_EQ(contact->leg, leg);
+      EXPECT_EQ(contact->facing, 7);
+    }
+  }
+}
+
+TEST_F(ContactToken, KeepsWhereItsOwnerWasHeard) {
+  for (const char* address :
+       {"192.0.2.1:5060", "255.255.255.255:65535", "[2001:db8::1]:1"}) {
+    for (const auto transport :
+         {Transport::kUdp, Transport::kTcp, Transport::kTls}) {
+      const Contact contact{
+          .leg = 63,
+          .facing = 62,
+          .uri = "sip:a@b",
+          .heard = Peer{.transport = transport,
+                        .address = *Endpoint::Parse(address)}};
+      const auto opened = tokens_.Open(tokens_.Make(contact));
+      ASSERT_TRUE(opened && opened->heard) << address;
+      EXPECT_EQ(*opened->heard, *contact.heard);
+      EXPECT_EQ(opened->leg, 63);
+      EXPECT_EQ(opened->facing, 62);
+      EXPECT_EQ(opened->uri, "sip:a@b");
+    }
+  }
+}
+
+TEST_F(ContactToken, OfANormalContactHasAtMost96Characters) {
+  for (const char* transport : {"udp", "tcp", "tls"}) {
+    const std::string token =
+        Make(std::string("sip:user@192.0.2.1:5060;transport=") + transport);
+    EXPECT_LE(token.size(), 96u);
+    EXPECT_EQ(token.front(), 'b');
+    for (const char c : token.substr(1)) {
+      EXPECT_NE(kDigits.find(c), std::string_view::npos) << c;
+    }
+  }
+}
+
+TEST_F(ContactToken, IsTheSameForARetransmissionAndAfterARestart) {
+  const std::string uri = "sip:user@192.0.2.1:5060";
+  const Keys after = Keys::FromSecrets({std::string(32, 'k')});
+  EXPECT_EQ(Make(uri), Make(uri));
+  EXPECT_EQ(ContactTokens(after).Make({.leg = 1, .facing = 2, .uri = uri}),
+            Make(uri));
+}
+
+TEST_F(ContactToken, OfEachLegAndUriIsAnotherOne) {
+  std::set<std::string> all;
+  for (int leg = 0; leg < 8; ++leg) {
+    for (int facing = 0; facing < 8; ++facing) {
+      for (const char* uri : {"sip:a@h", "sip:b@h", "sips:a@h", "a@h"}) {
+        all.insert(
+            Make(uri, static_cast<uint8_t>(leg), static_cast<uint8_t>(facing)));
+      }
+    }
+  }
+  EXPECT_EQ(all.size(), 8u * 8 * 4);
+}
+
+TEST_F(ContactToken, HidesWhatIsInIt) {
+  const std::string token = Make("sip:user@192.0.2.1:5060");
+  // The same user at another port shares no beginning: nothing can be compared.
+  const std::string near = Make("sip:user@192.0.2.1:5061");
+  size_t same = 0;
+  for (size_t i = 1; i < token.size(); ++i) same += token[i] == near[i];
+  EXPECT_LT(same, token.size() / 4);
+}
+
+TEST_F(ContactToken, IsVoidWithAnyCharacterChanged) {
+  const std::string token = Make("sip:user@192.0.2.1:5060");
+  for (size_t i = 0; i < token.size(); ++i) {
+    for (const char c : kDigits) {
+      if (c == token[i]) continue;
+      std::string changed = token;
+      changed[i] = c;
+      EXPECT_FALSE(tokens_.Open(changed).has_value()) << i << c;
+    }
+  }
+  ASSERT_TRUE(tokens_.Open(token).has_value());
+}
+
+TEST_F(ContactToken, HasOneSpellingOnly) {
+  // Lengths with every number of bits left over in the last digit.
+  for (const char* uri : {"sip:a", "sip:ab", "sip:abc", "sip:abcd", "sip:abcde",
+                          "sip:abcdef", "sip:user@192.0.2.1:5060"}) {
+    const std::string token = Make(uri);
+    ASSERT_TRUE(tokens_.Open(token).has_value()) << uri;
+    for (const char last : kDigits) {
+      std::string other = token;
+      other.back() = last;
+      EXPECT_EQ(tokens_.Open(other).has_value(), last == token.back());
+    }
+    std::string upper = token;
+    for (char& c : upper) c = static_cast<char>(std::toupper(c));
+    EXPECT_FALSE(tokens_.Open(upper).has_value());
+    for (size_t i = 0; i < token.size(); ++i) {
+      std::string one = token;
+      one[i] = static_cast<char>(std::toupper(one[i]));
+      EXPECT_EQ(tokens_.Open(one).has_value(), one == token) << i;
+    }
+    for (const char* more :
+         {"a", "aa", "aaaaaaaa", "=", "======", "2", "@", " ", "%61", "-"}) {
+      EXPECT_FALSE(tokens_.Open(token + more).has_value()) << more;
+    }
+    EXPECT_FALSE(tokens_.Open(token + '\0').has_value());
+    EXPECT_FALSE(tokens_.Open(" " + token).has_value());
+    for (size_t n = 0; n < token.size(); ++n) {
+      EXPECT_FALSE(tokens_.Open(token.substr(0, n)).has_value()) << n;
+    }
+  }
+}
+
+TEST_F(ContactToken, OfOtherKeysOrForOtherUsesIsVoid) {
+  const Keys strangers = Keys::FromSecrets({std::string(32, 's')});
+  const std::string token = Make("sip:user@192.0.2.1");
+  EXPECT_FALSE(ContactTokens(strangers).Open(token).has_value());
+  const Keys rotated =
+      Keys::FromSecrets({std::string(32, 's'), std::string(32, 'k')});
+  ASSERT_TRUE(ContactTokens(rotated).Open(token).has_value());
+  EXPECT_EQ(ContactTokens(rotated).Open(token)->uri, "sip:user@192.0.2.1");
+}
+
+TEST_F(ContactToken, IsNotWhatUsersAreCalled) {
+  for (const char* user : {"", "b", "bob", "alice", "baaaaaaaaaaaaaaaaaaaaaaaa",
+                           "b234567", "+4930123", "B"}) {
+    EXPECT_FALSE(tokens_.Open(user).has_value()) << user;
+  }
+  EXPECT_FALSE(tokens_.Open(std::string(100'000, 'b')).has_value());
+}
+
+TEST_F(ContactToken, IsNotMadeOfWhatIsTooLong) {
+  EXPECT_EQ(Make(""), "");
+  EXPECT_EQ(Make("sip:" + std::string(kUriOctetsMax, 'u')), "");
+  // The longest there is fits exactly, and opens.
+  size_t longest = 0;
+  for (size_t n = 1; n < kUriOctetsMax; ++n) {
+    const std::string uri = "sip:" + std::string(n, 'u');
+    const std::string token = Make(uri);
+    if (token.empty()) break;
+    EXPECT_LE(token.size(), kUriOctetsMax);
+    ASSERT_TRUE(tokens_.Open(token).has_value()) << n;
+    longest = n;
+  }
+  EXPECT_EQ(longest, (kUriOctetsMax - 1) * 5 / 8 - 18);
+}
+
+}  // namespace
+}  // namespace sluice::sip
