@@ -23,6 +23,15 @@ Transaction* Call::Find(std::string_view id_from, uint32_t cseq) {
   return nullptr;
 }
 
+size_t Call::sockets() const {
+  size_t sum = 0;
+  for (const Transaction& t : transactions) {
+    if (t.from) sum += t.from->sockets.size();
+    for (const Fork& fork : t.forks) sum += fork.group.sockets.size();
+  }
+  return sum;
+}
+
 bool Call::HasLater(std::string_view id_from, uint32_t cseq) const {
   for (const Transaction& t : transactions) {
     if (t.cseq > cseq && t.id_from == id_from) return true;

@@ -1,6 +1,7 @@
 #ifndef SLUICE_CONTROL_CALL_H_
 #define SLUICE_CONTROL_CALL_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -105,6 +106,8 @@ struct Call {
   Call* next = nullptr;
 
   Transaction* Find(std::string_view id_from, uint32_t cseq);
+  // Of all its offers and answers.
+  size_t sockets() const;
   // Whether this party has made a later offer that is still remembered.
   bool HasLater(std::string_view id_from, uint32_t cseq) const;
 };

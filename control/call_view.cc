@@ -112,7 +112,7 @@ absl::StatusOr<CallView> SessionManager::FindCall(
                 .uri_to = call->uri_to,
                 .shard = call->shard,
                 .created = call->created,
-                .sockets = Summary(*call).sockets};
+                .sockets = static_cast<int>(call->sockets())};
   for (const Transaction& t : call->transactions) {
     for (const Fork& fork : t.forks) {
       if (fork.session) view.sessions.push_back(View(*call, t, fork));
@@ -122,12 +122,12 @@ absl::StatusOr<CallView> SessionManager::FindCall(
 }
 
 CallSummary SessionManager::Summary(const Call& call) const {
-  CallSummary summary{
-      .call_id = call.call_id, .shard = call.shard, .created = call.created};
+  CallSummary summary{.call_id = call.call_id,
+                      .shard = call.shard,
+                      .created = call.created,
+                      .sockets = static_cast<int>(call.sockets())};
   for (const Transaction& t : call.transactions) {
-    if (t.from) summary.sockets += static_cast<int>(t.from->sockets.size());
     for (const Fork& fork : t.forks) {
-      summary.sockets += static_cast<int>(fork.group.sockets.size());
       if (!fork.session) continue;
       ++summary.sessions;
       summary.last_packet =
@@ -182,6 +182,13 @@ bool SessionManager::Validate() const {
     }
     return wanted == group.sockets.size();
   };
+  const auto reaches = [this](const Group& facing, const Group& party) {
+    const IpAddress& from = ports_.config(facing.interface).address;
+    return std::all_of(
+        party.media.begin(), party.media.end(), [&from](const Medium& m) {
+          return !m.active() || TargetPolicy::CheckFrom(from, m.ip).ok();
+        });
+  };
   const Call* previous = nullptr;
   for (const Call* call = oldest_; call != nullptr; call = call->next) {
     if (++calls > calls_.size() || call->previous != previous ||
@@ -194,6 +201,10 @@ bool SessionManager::Validate() const {
       if (t.empty() || (t.from && !whole(*call, *t.from))) return false;
       for (const Fork& fork : t.forks) {
         if (!whole(*call, fork.group)) return false;
+        if (t.from &&
+            !(reaches(*t.from, fork.group) && reaches(fork.group, *t.from))) {
+          return false;
+        }
         if (!fork.session) continue;
         if (!t.from || fork.over ||
             fork.session.flows.size() != fork.group.sockets.size()) {

@@ -1,7 +1,6 @@
 #include "control/config.h"
 
 #include <fcntl.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,9 +16,12 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/nearest.h"
 #include "base/net/fd.h"
 #include "base/status_macros.h"
+#include "control/config_checks.h"
 #include "control/config_values.h"
+#include "control/runtime_folder.h"
 
 namespace sluice::control {
 namespace {
@@ -76,6 +78,60 @@ struct Options<Config::NatHelper> {
 #include "control/options.def"
   }
 };
+#define SIP_OPTION(type, key, initial, rule, when, help) \
+  VISIT(Config::Sip, key, rule, when, help)
+template <>
+struct Options<Config::Sip> {
+  template <typename Visit>
+  static void Each(Visit&& visit) {
+#include "control/options.def"
+  }
+};
+#define LEG_OPTION(type, key, initial, rule, when, help) \
+  VISIT(LegConfig, key, rule, when, help)
+template <>
+struct Options<LegConfig> {
+  template <typename Visit>
+  static void Each(Visit&& visit) {
+#include "control/options.def"
+  }
+};
+#define POOL_OPTION(type, key, initial, rule, when, help) \
+  VISIT(Config::SipPool, key, rule, when, help)
+template <>
+struct Options<Config::SipPool> {
+  template <typename Visit>
+  static void Each(Visit&& visit) {
+#include "control/options.def"
+  }
+};
+#define REGISTRAR_OPTION(type, key, initial, rule, when, help) \
+  VISIT(Config::SipRegistrar, key, rule, when, help)
+template <>
+struct Options<Config::SipRegistrar> {
+  template <typename Visit>
+  static void Each(Visit&& visit) {
+#include "control/options.def"
+  }
+};
+#define AUTH_OPTION(type, key, initial, rule, when, help) \
+  VISIT(Config::SipAuth, key, rule, when, help)
+template <>
+struct Options<Config::SipAuth> {
+  template <typename Visit>
+  static void Each(Visit&& visit) {
+#include "control/options.def"
+  }
+};
+#define DROPPER_OPTION(type, key, initial, rule, when, help) \
+  VISIT(Config::SipDropper, key, rule, when, help)
+template <>
+struct Options<Config::SipDropper> {
+  template <typename Visit>
+  static void Each(Visit&& visit) {
+#include "control/options.def"
+  }
+};
 #define HTTP_OPTION(type, key, initial, rule, when, help) \
   VISIT(Config::Http, key, rule, when, help)
 template <>
@@ -106,12 +162,18 @@ struct Options<Config::Process> {
 #undef VISIT
 
 // visit(name, &Config::section) for each, in the order of printing. The
-// interfaces come after `relay`, as its array of tables.
+// interfaces come after `relay` and the legs after `sip`, as their arrays of
+// tables.
 template <typename Visit>
 void EachSection(Visit&& visit) {
   visit("log", &Config::log);
   visit("relay", &Config::relay);
   visit("nathelper", &Config::nathelper);
+  visit("sip", &Config::sip);
+  visit("sip.pool", &Config::sip_pool);
+  visit("sip.registrar", &Config::sip_registrar);
+  visit("sip.auth", &Config::sip_auth);
+  visit("sip.dropper", &Config::sip_dropper);
   visit("http", &Config::http);
   visit("control", &Config::control);
   visit("process", &Config::process);
@@ -119,31 +181,6 @@ void EachSection(Visit&& visit) {
 
 template <typename Section>
 using OptionsOf = Options<std::remove_cvref_t<Section>>;
-
-constexpr const char kInterfaceSection[] = "relay.interface";
-constexpr const char kInterfaceKey[] = "interface";
-
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j < row.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j < row.size(); ++j) {
-      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
-    }
-  }
-  return row.back();
-}
-
-std::string Nearest(std::string_view word,
-                    const std::vector<std::string>& known) {
-  return *std::min_element(
-      known.begin(), known.end(), [word](const auto& a, const auto& b) {
-        return EditDistance(word, a) < EditDistance(word, b);
-      });
-}
 
 // One reading of one file: collects what is wrong with it.
 class Reader {
@@ -153,45 +190,83 @@ class Reader {
   Config Read(const toml::table& root) {
     Config config = DefaultConfig();
     std::vector<std::string> sections;
+    EachSection([&](const char* name, auto) { sections.push_back(name); });
+    sections.push_back(kInterfaceSection);
+    sections.push_back(kLegSection);
     EachSection([&](const char* name, auto section) {
-      sections.push_back(name);
-      const toml::node* node = root.get(name);
+      const toml::node* node = root.at_path(name).node();
       if (node == nullptr) return;
       const toml::table* table = node->as_table();
       if (table == nullptr) {
         Add(*node, absl::StrFormat("%s must be a table: [%s]", name, name));
         return;
       }
-      std::vector<std::string> known;
-      if (std::string_view(name) == "relay") known.push_back(kInterfaceKey);
-      ReadSection(name, *table, &(config.*section), std::move(known));
+      ReadSection(name, *table, &(config.*section), Below(name, sections));
     });
+    const std::vector<std::string> top = Below("", sections);
     for (const auto& [key, node] : root) {
-      if (std::find(sections.begin(), sections.end(), key.str()) ==
-          sections.end()) {
-        AddUnknown(key, "section", "", sections);
+      if (std::find(top.begin(), top.end(), key.str()) == top.end()) {
+        AddUnknown(key, "section", "", top);
       }
     }
-    ReadInterfaces(root["relay"][kInterfaceKey].node(), &config);
-    CheckTogether(root, config);
+    ReadInterfaces(root.at_path(kInterfaceSection).node(), &config);
+    ReadLegs(root.at_path(kLegSection).node(), &config);
+    CheckTogether(root, config, [this](const auto& where, const auto& what) {
+      Add(where, what);
+    });
     return config;
   }
 
-  absl::Status status() const {
+  // In the order of the lines, whatever the order in which it was read.
+  absl::Status status() {
     if (errors_.empty()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
+    std::stable_sort(
+        errors_.begin(), errors_.end(),
+        [](const Error& a, const Error& b) { return a.line < b.line; });
+    if (errors_.size() > kConfigErrorsMax) errors_.resize(kConfigErrorsMax);
+    return absl::InvalidArgumentError(
+        absl::StrJoin(errors_, "\n", [this](std::string* out, const Error& e) {
+          absl::StrAppend(out, filename_, ":", e.line, ": ", e.what);
+        }));
   }
 
   void Add(const toml::source_region& where, std::string_view what) {
-    if (errors_.size() == kConfigErrorsMax) return;
-    errors_.push_back(
-        absl::StrFormat("%s:%u: %s", filename_, where.begin.line, what));
+    errors_.push_back({where.begin.line, std::string(what)});
   }
   void Add(const toml::node& where, std::string_view what) {
     Add(where.source(), what);
   }
 
  private:
+  struct Error {
+    toml::source_index line;
+    std::string what;
+  };
+
+  // The tables right inside a section ("" : of the file).
+  static std::vector<std::string> Below(
+      std::string_view section, const std::vector<std::string>& sections) {
+    std::vector<std::string> below;
+    for (std::string_view name : sections) {
+      if (!section.empty()) {
+        if (!name.starts_with(section) || name.size() == section.size() ||
+            name[section.size()] != '.') {
+          continue;
+        }
+        name.remove_prefix(section.size() + 1);
+      }
+      if (name.find('.') == std::string_view::npos) below.emplace_back(name);
+    }
+    return below;
+  }
+
+  // [NAME] or [[NAME]], as opposed to a value that is a table.
+  static bool IsSection(const toml::node& node) {
+    const toml::table* table = node.as_table();
+    return (table != nullptr && !table->is_inline()) ||
+           node.is_array_of_tables();
+  }
+
   void AddUnknown(const toml::key& key, const char* kind,
                   const std::string& section,
                   const std::vector<std::string>& known) {
@@ -218,7 +293,7 @@ class Reader {
     });
     for (const auto& [key, node] : table) {
       if (std::find(known.begin(), known.end(), key.str()) == known.end()) {
-        AddUnknown(key, "key", name, known);
+        AddUnknown(key, IsSection(node) ? "section" : "key", name, known);
       }
     }
   }
@@ -236,6 +311,9 @@ class Reader {
       return;
     }
     config->interfaces.clear();
+    const auto complain = [this](const auto& where, const auto& what) {
+      Add(where, what);
+    };
     for (const toml::node& entry : *list) {
       InterfaceConfig interface;
       interface.latch = config->relay.latch;
@@ -246,53 +324,38 @@ class Reader {
         continue;
       }
       ReadSection(kInterfaceSection, *table, &interface, {});
-      CheckInterface(*table, interface, config->interfaces);
+      CheckInterface(*table, interface, *config, complain);
       config->interfaces.push_back(std::move(interface));
     }
   }
 
-  void CheckInterface(const toml::table& table,
-                      const InterfaceConfig& interface,
-                      const std::vector<InterfaceConfig>& before) {
-    const auto where = [&table](const char* key) {
-      const toml::node* node = table.get(key);
-      return node != nullptr ? node->source() : table.source();
+  void ReadLegs(const toml::node* node, Config* config) {
+    if (node == nullptr) return;
+    const toml::array* list = node->as_array();
+    if (list == nullptr || list->size() > kLegsMax) {
+      Add(*node, absl::StrFormat("%s: write one [[%s]] for each, at most %u",
+                                 kLegSection, kLegSection, kLegsMax));
+      return;
+    }
+    const auto complain = [this](const auto& where, const auto& what) {
+      Add(where, what);
     };
-    for (const InterfaceConfig& other : before) {
-      if (other.name == interface.name) {
-        Add(where("name"), absl::StrFormat("%s.name \"%s\" is there twice",
-                                           kInterfaceSection, interface.name));
+    for (const toml::node& entry : *list) {
+      LegConfig leg;
+      const toml::table* table = entry.as_table();
+      if (table == nullptr) {
+        Add(entry, absl::StrFormat("%s must be a table: [[%s]]", kLegSection,
+                                   kLegSection));
+        continue;
       }
-      // The same ports would be given out twice.
-      if (other.address == interface.address) {
-        Add(where("address"),
-            absl::StrFormat("%s.address %s is that of interface \"%s\" too",
-                            kInterfaceSection, interface.address.ToString(),
-                            other.name));
-      }
-    }
-    if (interface.advertise != IpAddress() &&
-        interface.advertise.is_v4() != interface.address.is_v4()) {
-      Add(where("advertise"),
-          absl::StrFormat("%s.advertise must be of the same family as address",
-                          kInterfaceSection));
-    }
-  }
-
-  void CheckTogether(const toml::table& root, const Config& config) {
-    if (config.relay.cq_entries < config.relay.sq_entries) {
-      const auto relay = root["relay"];
-      const toml::node* node = relay["cq_entries"] ? relay["cq_entries"].node()
-                                                   : relay["sq_entries"].node();
-      Add(*node,
-          absl::StrFormat("relay.cq_entries (%u) must not be below "
-                          "relay.sq_entries (%u)",
-                          config.relay.cq_entries, config.relay.sq_entries));
+      ReadSection(kLegSection, *table, &leg, {});
+      CheckLeg(*table, leg, *config, complain);
+      config->legs.push_back(std::move(leg));
     }
   }
 
   const std::string& filename_;
-  std::vector<std::string> errors_;
+  std::vector<Error> errors_;  // the file's length bounds them
 };
 
 // A key with its value as text.
@@ -302,15 +365,16 @@ struct Printed {
   std::string value;
   bool first_of_section = false;
   bool repeated = false;  // a further interface: its help stands above already
+  bool example = false;   // there is none: '#' before it, none before its help
 };
 
 template <typename Section>
 void Flatten(const std::string& name, const Section& section, bool repeated,
-             std::vector<Printed>* out) {
+             std::vector<Printed>* out, bool example = false) {
   bool first = true;
   OptionsOf<Section>::Each([&](const Key& key, auto field, const auto&) {
     out->push_back({name, key, Print(section.*field),
-                    std::exchange(first, false), repeated});
+                    std::exchange(first, false), repeated, example});
   });
 }
 
@@ -318,6 +382,15 @@ std::vector<Printed> Flatten(const Config& config) {
   std::vector<Printed> out;
   EachSection([&](const char* name, auto section) {
     Flatten(name, config.*section, false, &out);
+    if (std::string_view(name) == "sip") {
+      bool again = false;
+      for (const LegConfig& leg : config.legs) {
+        Flatten(kLegSection, leg, std::exchange(again, true), &out);
+      }
+      if (config.legs.empty()) {
+        Flatten(kLegSection, LegConfig(), false, &out, /*example=*/true);
+      }
+    }
     if (std::string_view(name) != "relay") return;
     bool repeated = false;
     for (const InterfaceConfig& interface : config.interfaces) {
@@ -344,30 +417,12 @@ std::string Wrapped(const char* help) {
 
 }  // namespace
 
-std::string RuntimeFolder(const std::string& system_folder,
-                          const char* xdg_runtime_dir) {
-  const std::string parent =
-      system_folder.substr(0, std::max<size_t>(1, system_folder.rfind('/')));
-  if (access(system_folder.c_str(), W_OK | X_OK) == 0 ||
-      (errno == ENOENT && access(parent.c_str(), W_OK | X_OK) == 0)) {
-    return system_folder;
-  }
-  // A longer one would leave no room for the sockets' own names.
-  constexpr size_t kFolderMax = sizeof(sockaddr_un::sun_path) - 40;
-  if (xdg_runtime_dir != nullptr && xdg_runtime_dir[0] == '/' &&
-      std::string_view(xdg_runtime_dir).size() < kFolderMax &&
-      access(xdg_runtime_dir, W_OK | X_OK) == 0) {
-    return absl::StrCat(xdg_runtime_dir, "/sluice");
-  }
-  return absl::StrCat("/tmp/sluice-", getuid());
-}
-
 Config DefaultConfig() {
   Config config;
   const std::string folder =
-      RuntimeFolder("/run/sluice", std::getenv("XDG_RUNTIME_DIR"));
+      RuntimeFolder(kSystemFolder, std::getenv("XDG_RUNTIME_DIR"));
   config.nathelper.listen = {absl::StrCat("unix:", folder, "/nathelper.sock")};
-  config.control.socket = absl::StrCat(folder, "/control.sock");
+  config.control.socket = absl::StrCat(folder, "/", kControlSocketName);
   config.interfaces.emplace_back();
   return config;
 }
@@ -410,12 +465,15 @@ std::string PrintConfig(const Config& config) {
   std::string out;
   for (const Printed& entry : Flatten(config)) {
     if (entry.first_of_section) {
-      const bool table = entry.section != kInterfaceSection;
-      absl::StrAppend(&out, out.empty() ? "" : "\n", table ? "[" : "[[",
-                      entry.section, table ? "]\n" : "]]\n");
+      const bool table =
+          entry.section != kInterfaceSection && entry.section != kLegSection;
+      absl::StrAppend(&out, out.empty() ? "" : "\n", entry.example ? "#" : "",
+                      table ? "[" : "[[", entry.section,
+                      table ? "]\n" : "]]\n");
     }
     if (!entry.repeated) absl::StrAppend(&out, Wrapped(entry.key.help));
-    absl::StrAppend(&out, entry.key.name, " = ", entry.value, "\n");
+    absl::StrAppend(&out, entry.example ? "#" : "", entry.key.name, " = ",
+                    entry.value, "\n");
   }
   return out;
 }
@@ -426,8 +484,9 @@ std::vector<Difference> Differences(const Config& before, const Config& after) {
     std::vector<std::pair<std::string, Printed>> out;
     std::string interface;
     for (Printed& entry : Flatten(config)) {
+      if (entry.example) continue;
       std::string key = absl::StrCat(entry.section, ".", entry.key.name);
-      if (entry.section == kInterfaceSection) {
+      if (entry.section == kInterfaceSection || entry.section == kLegSection) {
         if (entry.first_of_section) interface = entry.value;
         key = absl::StrCat(entry.section, ".",
                            interface.substr(1, interface.size() - 2), ".",
@@ -470,6 +529,11 @@ void ApplyLive(const Config& wanted, Config* running) {
   for (InterfaceConfig& interface : running->interfaces) {
     for (const InterfaceConfig& from : wanted.interfaces) {
       if (from.name == interface.name) apply(from, &interface);
+    }
+  }
+  for (LegConfig& leg : running->legs) {
+    for (const LegConfig& from : wanted.legs) {
+      if (from.name == leg.name) apply(from, &leg);
     }
   }
 }

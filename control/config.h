@@ -2,6 +2,7 @@
 #define SLUICE_CONTROL_CONFIG_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,11 +10,12 @@
 #include "absl/status/statusor.h"
 #include "base/address.h"
 #include "relay/session_command.h"
+#include "relay/shard_pool.h"
+#include "sip/settings.h"
 
 namespace sluice::control {
 
 enum class LogFormat { kText, kJson };
-enum class EngineChoice { kAuto, kUring, kEpoll };
 
 // Both ends belong to it.
 struct PortRange {
@@ -23,6 +25,8 @@ struct PortRange {
   friend bool operator==(const PortRange&, const PortRange&) = default;
 };
 
+using StringMap = std::map<std::string, std::string>;
+
 // The effective configuration: the fields are the keys of control/options.def,
 // and every one has been judged by its rule there. Nothing below tools/ reads a
 // file or a flag; each class is given the few values that it needs.
@@ -30,6 +34,11 @@ struct PortRange {
 
 struct InterfaceConfig {
 #define INTERFACE_OPTION(...) FIELD(__VA_ARGS__)
+#include "control/options.def"
+};
+
+struct LegConfig {
+#define LEG_OPTION(...) FIELD(__VA_ARGS__)
 #include "control/options.def"
 };
 
@@ -47,6 +56,27 @@ struct Config {
 #define NATHELPER_OPTION(...) FIELD(__VA_ARGS__)
 #include "control/options.def"
   } nathelper;
+  struct Sip {
+#define SIP_OPTION(...) FIELD(__VA_ARGS__)
+#include "control/options.def"
+  } sip;
+  std::vector<LegConfig> legs;  // none: no SIP
+  struct SipPool {
+#define POOL_OPTION(...) FIELD(__VA_ARGS__)
+#include "control/options.def"
+  } sip_pool;
+  struct SipRegistrar {
+#define REGISTRAR_OPTION(...) FIELD(__VA_ARGS__)
+#include "control/options.def"
+  } sip_registrar;
+  struct SipAuth {
+#define AUTH_OPTION(...) FIELD(__VA_ARGS__)
+#include "control/options.def"
+  } sip_auth;
+  struct SipDropper {
+#define DROPPER_OPTION(...) FIELD(__VA_ARGS__)
+#include "control/options.def"
+  } sip_dropper;
   struct Http {
 #define HTTP_OPTION(...) FIELD(__VA_ARGS__)
 #include "control/options.def"
@@ -68,12 +98,13 @@ struct Config {
 // (a.a.a... = 1, which the TOML library takes apart recursively) on the stack.
 inline constexpr size_t kConfigBytesMax = 32 * 1024;
 inline constexpr size_t kInterfacesMax = 64;
+inline constexpr size_t kLegsMax = 64;
 
 // The built-in one: everything on the loopback interface, sockets in
-// RuntimeFolder().
+// RuntimeFolder() (control/runtime_folder.h).
 Config DefaultConfig();
 
-// InvalidArgument with one `FILE:LINE: what is wrong` a line, at most
+// InvalidArgument with one `FILE:LINE: what is wrong` a line, by line, at most
 // kConfigErrorsMax of them. Keys left out keep their defaults.
 inline constexpr int kConfigErrorsMax = 20;
 absl::StatusOr<Config> ParseConfig(std::string_view text,
@@ -81,7 +112,8 @@ absl::StatusOr<Config> ParseConfig(std::string_view text,
 // ParseConfig of a file; NotFound, PermissionDenied ... when it cannot be read.
 absl::StatusOr<Config> LoadConfig(const std::string& path);
 
-// TOML with every key, its help above it. ParseConfig gives the same back.
+// TOML with every key, its help above it ("# "). ParseConfig gives the same
+// back. A leg is shown behind "#" when there is none.
 std::string PrintConfig(const Config& config);
 
 // A key whose value differs between two configurations.
@@ -101,13 +133,6 @@ struct OptionInfo {
   std::string help;
 };
 std::vector<OptionInfo> ListOptions();
-
-// Where UNIX sockets lie when nothing else is said: `system_folder` when this
-// process can write or make it, else `xdg_runtime_dir`/sluice (may be null or
-// unfit), else /tmp/sluice-UID. sluicectl looks in
-// all three.
-std::string RuntimeFolder(const std::string& system_folder,
-                          const char* xdg_runtime_dir);
 
 }  // namespace sluice::control
 

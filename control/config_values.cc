@@ -8,13 +8,19 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/log.h"
+#include "base/nearest.h"
+#include "control/process.h"
 #include "control/target_policy.h"
+#include "sip/uri.h"
 
 namespace sluice::control {
 namespace {
@@ -95,6 +101,34 @@ void ReadList(const toml::node& node, Judge judge,
   *out = std::move(values);
 }
 
+void ReadMap(const toml::node& node, Judge judge_key, Judge judge,
+             StringMap* out, Refuse no) {
+  const toml::table* table = node.as_table();
+  if (table == nullptr || table->size() > kListMax) {
+    no(node, absl::StrFormat("must be a table of at most %u texts, as "
+                             "{ \"key\" = \"text\" }",
+                             kListMax));
+    return;
+  }
+  StringMap values;
+  for (const auto& [key, value] : *table) {
+    const std::string name(key.str());
+    if (absl::c_any_of(name, [](char c) {
+          return absl::ascii_iscntrl(static_cast<unsigned char>(c));
+        })) {
+      no(value, "must not have a key with control characters");
+      return;
+    }
+    if (auto must = judge_key(name)) {
+      no(value, absl::StrCat("\"", name, "\": ", *must));
+    }
+    std::string text;
+    ReadText(value, judge, &text, no);
+    values[name] = std::move(text);
+  }
+  *out = std::move(values);
+}
+
 template <typename T>
 void ReadInteger(const toml::node& node, const Range& rule, T* out, Refuse no) {
   std::optional<int64_t> value = Integer(node, no);
@@ -112,14 +146,23 @@ using Names = std::array<std::pair<const char*, Enum>, kCount>;
 
 constexpr Names<LogFormat, 2> kLogFormats = {
     {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}};
-constexpr Names<EngineChoice, 3> kEngines = {
-    {{"auto", EngineChoice::kAuto},
-     {"io_uring", EngineChoice::kUring},
-     {"epoll", EngineChoice::kEpoll}}};
+constexpr Names<relay::EngineKind, 3> kEngines = {
+    {{"auto", relay::EngineKind::kAuto},
+     {"io_uring", relay::EngineKind::kUring},
+     {"epoll", relay::EngineKind::kEpoll}}};
 constexpr Names<relay::LatchPolicy, 3> kLatches = {
     {{"strict", relay::LatchPolicy::kStrict},
      {"sdp-first", relay::LatchPolicy::kSdpFirst},
      {"first-packet", relay::LatchPolicy::kFirstPacket}}};
+
+constexpr Names<sip::Anchor, 3> kAnchors = {
+    {{"cross-leg", sip::Anchor::kCrossLeg},
+     {"always", sip::Anchor::kAlways},
+     {"never", sip::Anchor::kNever}}};
+constexpr Names<sip::ClientCertificate, 3> kClientCertificates = {
+    {{"none", sip::ClientCertificate::kNone},
+     {"ask", sip::ClientCertificate::kAsk},
+     {"require", sip::ClientCertificate::kRequire}}};
 
 template <typename Enum, size_t kCount>
 void ReadNamed(const toml::node& node, const Names<Enum, kCount>& names,
@@ -148,10 +191,8 @@ std::string PrintNamed(const Names<Enum, kCount>& names, Enum value) {
 }
 
 std::optional<std::string> JudgeLevel(const std::string& value) {
-  for (const char* level : {"trace", "debug", "info", "warn", "error"}) {
-    if (value == level) return std::nullopt;
-  }
-  return "must be one of trace, debug, info, warn, error";
+  if (log::IsLevel(value)) return std::nullopt;
+  return "must be one of " + log::LevelList();
 }
 
 std::optional<std::string> JudgeXdp(const std::string& value) {
@@ -178,8 +219,15 @@ std::optional<std::string> JudgeUser(const std::string& value) {
     good = good && (absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
                     c == '_' || c == '-' || c == '.');
   }
-  if (good && !absl::StartsWith(value, "-")) return std::nullopt;
-  return "is not the name of an account";
+  if (!good || absl::StartsWith(value, "-")) {
+    return "is not the name of an account";
+  }
+  if (value.empty()) return std::nullopt;
+  const absl::Status found = FindAccount(value).status();
+  if (absl::IsNotFound(found)) return "there is no such account";
+  if (absl::IsInvalidArgument(found)) return "is root itself";
+  // One that could not be looked up is found, or not, when it is needed.
+  return std::nullopt;
 }
 
 std::optional<std::string> JudgePath(const std::string& value) {
@@ -224,6 +272,128 @@ std::optional<std::string> JudgePrefix(const std::string& value) {
   return std::string(prefix.status().message());
 }
 
+std::optional<std::string> JudgeNothing(const std::string&) {
+  return std::nullopt;
+}
+
+std::optional<std::string> JudgeFile(const std::string& value) {
+  if (value.empty() || value.front() == '/') return std::nullopt;
+  return "must be an absolute path";
+}
+
+std::optional<std::string> JudgeUsers(const std::string& value) {
+  absl::string_view file = value;
+  if (absl::ConsumePrefix(&file, "sqlite:") && file.empty()) {
+    return "must name a file behind sqlite:";
+  }
+  return JudgeFile(std::string(file));
+}
+
+std::optional<std::string> JudgeDomain(const std::string& value) {
+  absl::string_view name = value;
+  if (name == "*") return std::nullopt;
+  absl::ConsumePrefix(&name, "*.");
+  bool good = !name.empty() && name.size() <= 253;
+  for (const char c : name) {
+    // An IPv6 literal is a domain of SIP, too.
+    good = good && (absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                    c == '.' || c == '-' || c == ':' || c == '[' || c == ']');
+  }
+  if (good) return std::nullopt;
+  return "must be a domain, \"*.\" and a domain, or \"*\"";
+}
+
+std::optional<std::string> JudgeHost(const std::string& value) {
+  if (absl::StartsWith(value, "*")) return "must be a domain";
+  return JudgeDomain(value);
+}
+
+std::optional<std::string> JudgeDigits(const std::string& value) {
+  const bool good = !value.empty() && value.size() <= 32 &&
+                    value.find_first_not_of("0123456789+*#") == value.npos;
+  if (good) return std::nullopt;
+  return "must be digits, as 0049 or +49";
+}
+
+std::optional<std::string> JudgeSipListener(const std::string& value) {
+  absl::string_view rest = value;
+  if (absl::ConsumePrefix(&rest, "udp:") ||
+      absl::ConsumePrefix(&rest, "tcp:") ||
+      absl::ConsumePrefix(&rest, "tls:")) {
+    return JudgeEndpoint(std::string(rest));
+  }
+  return "must be udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT";
+}
+
+std::optional<std::string> JudgeSipUri(const std::string& value) {
+  if (value.empty()) return std::nullopt;
+  const auto uri = sip::Uri::Parse(value);
+  if (uri && uri->is_sip()) return std::nullopt;
+  return "must be a SIP URI, as sip:192.0.2.1:5060";
+}
+
+std::optional<std::string> JudgeRelayServer(const std::string& value) {
+  return value.empty() ? std::nullopt : JudgeListener(value);
+}
+
+std::optional<std::string> JudgeProxy(const std::string& value) {
+  return value.empty() ? "must be a SIP URI, as sip:192.0.2.1:5060"
+                       : JudgeSipUri(value);
+}
+
+// One of `names`, which stand with a space between.
+std::optional<std::string> JudgeName(absl::string_view names,
+                                     const std::string& value) {
+  const std::vector<std::string> known = absl::StrSplit(names, ' ');
+  if (absl::c_linear_search(known, value)) return std::nullopt;
+  return absl::StrCat("the nearest is \"", Nearest(value.substr(0, 64), known),
+                      "\" of ", absl::StrJoin(known, ", "));
+}
+
+std::optional<std::string> JudgeHandler(const std::string& value) {
+  return JudgeName("dropper blocker authorize registrar redirect proxy", value);
+}
+
+std::optional<std::string> JudgeAlgorithm(const std::string& value) {
+  return JudgeName("SHA-512-256 SHA-256 MD5", value);
+}
+
+// RFC 3261 25.1 `token`, written as methods are.
+std::optional<std::string> JudgeMethod(const std::string& value) {
+  const bool good =
+      !value.empty() && value.size() <= 32 && absl::c_all_of(value, [](char c) {
+        return absl::ascii_isupper(static_cast<unsigned char>(c)) ||
+               absl::ascii_isdigit(static_cast<unsigned char>(c)) ||
+               absl::StrContains("-.!%*_+`'~", c);
+      });
+  if (good) return std::nullopt;
+  return "must be a method, as INVITE";
+}
+
+std::optional<std::string> JudgeAnswer(const std::string& value) {
+  const absl::string_view code = absl::string_view(value).substr(0, 3);
+  const bool good = code.size() == 3 && code >= "300" && code <= "699" &&
+                    absl::c_all_of(code,
+                                   [](char c) {
+                                     return absl::ascii_isdigit(
+                                         static_cast<unsigned char>(c));
+                                   }) &&
+                    (value.size() == 3 || value[3] == ' ');
+  if (good) return std::nullopt;
+  return "must be a code of 300 to 699 and a reason, as 403 Forbidden";
+}
+
+std::optional<std::string> JudgeFilters(const std::string& value) {
+  for (const absl::string_view name :
+       absl::StrSplit(value, absl::ByAnyChar(" ,"), absl::SkipEmpty())) {
+    if (auto must = JudgeName("FromIsRealm FromIsAuthUser ToIsFrom",
+                              std::string(name))) {
+      return must;
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<IpAddress> Address(const toml::node& node,
                                  const std::string& text, Refuse no) {
   const auto ip = IpAddress::Parse(text);
@@ -263,7 +433,7 @@ void Read(const toml::node& node, const PowerOfTwo& rule, uint32_t* out,
 void Read(const toml::node& node, Named, LogFormat* out, Refuse no) {
   ReadNamed(node, kLogFormats, out, no);
 }
-void Read(const toml::node& node, Named, EngineChoice* out, Refuse no) {
+void Read(const toml::node& node, Named, relay::EngineKind* out, Refuse no) {
   ReadNamed(node, kEngines, out, no);
 }
 void Read(const toml::node& node, Named, relay::LatchPolicy* out, Refuse no) {
@@ -339,6 +509,75 @@ void Read(const toml::node& node, AdvertisedAddress, IpAddress* out,
   }
 }
 
+void Read(const toml::node& node, Named, sip::Anchor* out, Refuse no) {
+  ReadNamed(node, kAnchors, out, no);
+}
+void Read(const toml::node& node, Named, sip::ClientCertificate* out,
+          Refuse no) {
+  ReadNamed(node, kClientCertificates, out, no);
+}
+void Read(const toml::node& node, Flag, bool* out, Refuse no) {
+  const auto* value = node.as_boolean();
+  if (value == nullptr) {
+    no(node, absl::StrCat("must be true or false, not ", TypeName(node)));
+    return;
+  }
+  *out = value->get();
+}
+void Read(const toml::node& node, AnyText, std::string* out, Refuse no) {
+  ReadText(node, JudgeNothing, out, no);
+}
+void Read(const toml::node& node, AnyTexts, std::vector<std::string>* out,
+          Refuse no) {
+  ReadList(node, JudgeNothing, out, no);
+}
+void Read(const toml::node& node, Chain, std::vector<std::string>* out,
+          Refuse no) {
+  ReadList(node, JudgeHandler, out, no);
+}
+void Read(const toml::node& node, Algorithms, std::vector<std::string>* out,
+          Refuse no) {
+  ReadList(node, JudgeAlgorithm, out, no);
+}
+void Read(const toml::node& node, FilePath, std::string* out, Refuse no) {
+  ReadText(node, JudgeFile, out, no);
+}
+void Read(const toml::node& node, UsersFile, std::string* out, Refuse no) {
+  ReadText(node, JudgeUsers, out, no);
+}
+void Read(const toml::node& node, Domains, std::vector<std::string>* out,
+          Refuse no) {
+  ReadList(node, JudgeDomain, out, no);
+}
+void Read(const toml::node& node, SipListeners, std::vector<std::string>* out,
+          Refuse no) {
+  ReadList(node, JudgeSipListener, out, no);
+}
+void Read(const toml::node& node, SipUri, std::string* out, Refuse no) {
+  ReadText(node, JudgeSipUri, out, no);
+}
+void Read(const toml::node& node, PeerAddress, std::string* out, Refuse no) {
+  ReadText(node, JudgeHttp, out, no);
+}
+void Read(const toml::node& node, RelayServer, std::string* out, Refuse no) {
+  ReadText(node, JudgeRelayServer, out, no);
+}
+void Read(const toml::node& node, TextMap, StringMap* out, Refuse no) {
+  ReadMap(node, JudgeNothing, JudgeNothing, out, no);
+}
+void Read(const toml::node& node, ProxyMap, StringMap* out, Refuse no) {
+  ReadMap(node, JudgeDomain, JudgeProxy, out, no);
+}
+void Read(const toml::node& node, PrefixMap, StringMap* out, Refuse no) {
+  ReadMap(node, JudgeDigits, JudgeHost, out, no);
+}
+void Read(const toml::node& node, AnswerMap, StringMap* out, Refuse no) {
+  ReadMap(node, JudgeMethod, JudgeAnswer, out, no);
+}
+void Read(const toml::node& node, FilterMap, StringMap* out, Refuse no) {
+  ReadMap(node, JudgeMethod, JudgeFilters, out, no);
+}
+
 std::string Print(uint32_t value) { return absl::StrCat(value); }
 std::string Print(int value) { return absl::StrCat(value); }
 
@@ -372,9 +611,27 @@ std::string Print(const IpAddress& value) {
 }
 
 std::string Print(LogFormat value) { return PrintNamed(kLogFormats, value); }
-std::string Print(EngineChoice value) { return PrintNamed(kEngines, value); }
+std::string Print(relay::EngineKind value) {
+  return PrintNamed(kEngines, value);
+}
 std::string Print(relay::LatchPolicy value) {
   return PrintNamed(kLatches, value);
+}
+std::string Print(sip::Anchor value) { return PrintNamed(kAnchors, value); }
+std::string Print(sip::ClientCertificate value) {
+  return PrintNamed(kClientCertificates, value);
+}
+std::string Print(bool value) { return value ? "true" : "false"; }
+std::string Print(const StringMap& value) {
+  if (value.empty()) return "{}";
+  return absl::StrCat("{ ",
+                      absl::StrJoin(value, ", ",
+                                    [](std::string* out, const auto& entry) {
+                                      absl::StrAppend(out, Print(entry.first),
+                                                      " = ",
+                                                      Print(entry.second));
+                                    }),
+                      " }");
 }
 
 }  // namespace sluice::control

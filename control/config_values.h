@@ -23,10 +23,10 @@ struct PowerOfTwo {
   int64_t min, max;
 };
 struct Named {};              // an enumeration, by the names of its values
-struct LevelName {};          // trace debug info warn error
+struct LevelName {};          // one of log::kLevelNames
 struct XdpMode {};            // off auto
 struct Word {};               // 1 to 32 of A-Z a-z 0-9 _ -
-struct UserName {};           // an account, or empty
+struct UserName {};           // an account that exists, or empty
 struct EvenToOdd {};          // [first, last]
 struct LocalAddress {};       // one that can be bound and announced
 struct AdvertisedAddress {};  // one that can be announced, or empty
@@ -34,6 +34,23 @@ struct Prefixes {};           // ["192.0.2.0/24", "2001:db8::/32"]
 struct Listeners {};          // ["unix:PATH", "tcp:ADDRESS:PORT"]
 struct HttpListener {};       // "ADDRESS:PORT", or empty
 struct SocketPath {};         // absolute, fits sockaddr_un, or empty
+struct Flag {};               // true, false
+struct AnyText {};            // without control characters
+struct AnyTexts {};           // a list of such
+struct Chain {};              // names of handlers
+struct Algorithms {};         // names of digest algorithms
+struct TextMap {};            // { "key" = "text", ... }
+struct ProxyMap {};           // { "domain" = "sip:...", ... }
+struct PrefixMap {};          // { "0049" = "domain", ... }
+struct AnswerMap {};          // { METHOD = "403 Forbidden", ... }
+struct FilterMap {};          // { METHOD = "ToIsFrom FromIsRealm, ...", ... }
+struct FilePath {};           // absolute, or empty
+struct UsersFile {};          // absolute, "sqlite:" and that, or empty
+struct Domains {};            // ["example.com", "*.example.com", "*"]
+struct SipListeners {};       // ["udp:ADDRESS:PORT", "tcp:...", "tls:..."]
+struct SipUri {};             // "sip:...", "sips:...", or empty
+struct PeerAddress {};        // "ADDRESS:PORT", or empty
+struct RelayServer {};        // "unix:PATH", "tcp:ADDRESS:PORT", or empty
 
 // Called for what is wrong, with the node that shows the line.
 using Refuse =
@@ -46,7 +63,7 @@ void Read(const toml::node& node, const Range& rule, int* out, Refuse no);
 void Read(const toml::node& node, const PowerOfTwo& rule, uint32_t* out,
           Refuse no);
 void Read(const toml::node& node, Named, LogFormat* out, Refuse no);
-void Read(const toml::node& node, Named, EngineChoice* out, Refuse no);
+void Read(const toml::node& node, Named, relay::EngineKind* out, Refuse no);
 void Read(const toml::node& node, Named, relay::LatchPolicy* out, Refuse no);
 void Read(const toml::node& node, LevelName, std::string* out, Refuse no);
 void Read(const toml::node& node, XdpMode, std::string* out, Refuse no);
@@ -61,6 +78,31 @@ void Read(const toml::node& node, Prefixes, std::vector<std::string>* out,
           Refuse no);
 void Read(const toml::node& node, Listeners, std::vector<std::string>* out,
           Refuse no);
+void Read(const toml::node& node, Named, sip::Anchor* out, Refuse no);
+void Read(const toml::node& node, Named, sip::ClientCertificate* out,
+          Refuse no);
+void Read(const toml::node& node, Flag, bool* out, Refuse no);
+void Read(const toml::node& node, AnyText, std::string* out, Refuse no);
+void Read(const toml::node& node, AnyTexts, std::vector<std::string>* out,
+          Refuse no);
+void Read(const toml::node& node, Chain, std::vector<std::string>* out,
+          Refuse no);
+void Read(const toml::node& node, Algorithms, std::vector<std::string>* out,
+          Refuse no);
+void Read(const toml::node& node, TextMap, StringMap* out, Refuse no);
+void Read(const toml::node& node, ProxyMap, StringMap* out, Refuse no);
+void Read(const toml::node& node, PrefixMap, StringMap* out, Refuse no);
+void Read(const toml::node& node, AnswerMap, StringMap* out, Refuse no);
+void Read(const toml::node& node, FilterMap, StringMap* out, Refuse no);
+void Read(const toml::node& node, FilePath, std::string* out, Refuse no);
+void Read(const toml::node& node, UsersFile, std::string* out, Refuse no);
+void Read(const toml::node& node, Domains, std::vector<std::string>* out,
+          Refuse no);
+void Read(const toml::node& node, SipListeners, std::vector<std::string>* out,
+          Refuse no);
+void Read(const toml::node& node, SipUri, std::string* out, Refuse no);
+void Read(const toml::node& node, PeerAddress, std::string* out, Refuse no);
+void Read(const toml::node& node, RelayServer, std::string* out, Refuse no);
 
 // As TOML.
 std::string Print(uint32_t value);
@@ -70,8 +112,12 @@ std::string Print(const std::vector<std::string>& value);
 std::string Print(const PortRange& value);
 std::string Print(const IpAddress& value);  // :: is ""
 std::string Print(LogFormat value);
-std::string Print(EngineChoice value);
+std::string Print(relay::EngineKind value);
 std::string Print(relay::LatchPolicy value);
+std::string Print(sip::Anchor value);
+std::string Print(sip::ClientCertificate value);
+std::string Print(bool value);
+std::string Print(const StringMap& value);
 
 }  // namespace sluice::control
 

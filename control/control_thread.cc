@@ -5,6 +5,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <optional>
@@ -35,7 +36,13 @@ NatHelperRpc::Options RpcOptions(const Config& config) {
   options.connections_max = static_cast<int>(config.nathelper.max_connections);
   options.frame_timeout = Micros::Millis(config.nathelper.frame_timeout_ms);
   options.arguments.range_max = static_cast<int>(config.nathelper.max_range);
+  options.allow = Networks(config.nathelper.allow);
   return options;
+}
+
+absl::Status SipIsOff() {
+  return absl::NotFoundError(
+      "SIP is off: the configuration has no [[sip.leg]]");
 }
 
 }  // namespace
@@ -73,6 +80,10 @@ absl::Status ControlThread::Listen() {
   for (const std::string& where : config_.nathelper.listen) {
     RETURN_IF_ERROR(rpc_.Listen(where));
   }
+  if (!config_.legs.empty()) {
+    ASSIGN_OR_RETURN(sip_, SipService::Create(loop_, config_, manager_));
+    RETURN_IF_ERROR(sip_->Listen());
+  }
   const sigset_t set = HandledSignals();
   signals_ = net::Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return absl::ErrnoToStatus(errno, "signalfd");
@@ -97,6 +108,7 @@ void ControlThread::SetReady() { SetPhase(Phase::kServing); }
 
 void ControlThread::Run() {
   loop_.Run();
+  if (sip_ != nullptr) sip_->Flush();
   manager_.CloseAll();
   const std::lock_guard lock(answers_mutex_);
   stopped_ = true;
@@ -111,6 +123,7 @@ void ControlThread::SetPhase(Phase phase) {
 
 void ControlThread::OnTick() {
   manager_.Tick(loop_.now(), loop_.last_stall_end());
+  if (sip_ != nullptr) sip_->Tick(loop_.now());
   StopIfDone();
 }
 
@@ -198,12 +211,9 @@ absl::StatusOr<DaemonStatus> ControlThread::Status() {
   return Ask<DaemonStatus>([this] { return MakeStatus(); });
 }
 
-absl::StatusOr<OperatorApi::CallPage> ControlThread::Calls(size_t offset,
-                                                           size_t limit) {
-  return Ask<CallPage>([this, offset, limit] {
-    control::CallPage page = manager_.ListCalls(offset, limit);
-    return CallPage{.total = page.total, .calls = std::move(page.calls)};
-  });
+absl::StatusOr<CallPage> ControlThread::Calls(size_t offset, size_t limit) {
+  return Ask<CallPage>(
+      [this, offset, limit] { return manager_.ListCalls(offset, limit); });
 }
 
 absl::StatusOr<CallView> ControlThread::Call(const std::string& call_id) {
@@ -213,10 +223,16 @@ absl::StatusOr<CallView> ControlThread::Call(const std::string& call_id) {
 absl::StatusOr<int> ControlThread::Close(const std::string& call_id) {
   return Ask<int>([this, call_id] {
     absl::StatusOr<int> sessions = manager_.CloseCall(call_id);
-    log::Line("close by operator")
-        .With("call_id", call_id)
-        .With("sessions", int64_t{sessions.value_or(0)})
-        .Info();
+    if (sessions.ok()) {
+      log::Line("close by operator")
+          .With("call_id", call_id)
+          .With("sessions", int64_t{*sessions})
+          .Info();
+    } else {
+      log::Line("close by operator of an unknown call")
+          .With("call_id", call_id)
+          .InfoLimited();
+    }
     return sessions;
   });
 }
@@ -233,6 +249,56 @@ absl::Status ControlThread::Drain(bool on) {
       .status();
 }
 
+absl::StatusOr<std::vector<SipService::LegView>> ControlThread::Legs() {
+  return Ask<std::vector<SipService::LegView>>(
+      [this]() -> absl::StatusOr<std::vector<SipService::LegView>> {
+        if (sip_ == nullptr) return SipIsOff();
+        return sip_->Legs();
+      });
+}
+
+absl::StatusOr<SipService::RegistrationPage> ControlThread::Registrations(
+    const std::string& aor, size_t offset, size_t limit) {
+  return Ask<SipService::RegistrationPage>(
+      [this, aor, offset,
+       limit]() -> absl::StatusOr<SipService::RegistrationPage> {
+        if (sip_ == nullptr) return SipIsOff();
+        return sip_->Registrations(aor, offset, limit);
+      });
+}
+
+absl::StatusOr<std::vector<SipTrace::Entry>> ControlThread::Trace(
+    const std::string& call_id) {
+  return Ask<std::vector<SipTrace::Entry>>(
+      [this, call_id]() -> absl::StatusOr<std::vector<SipTrace::Entry>> {
+        if (sip_ == nullptr) return SipIsOff();
+        auto messages = sip_->Trace(call_id);
+        if (messages.empty()) {
+          return absl::NotFoundError("no message of this call is kept");
+        }
+        return messages;
+      });
+}
+
+absl::StatusOr<std::vector<SipService::Number>> ControlThread::SipNumbers() {
+  return Ask<std::vector<SipService::Number>>(
+      [this]() -> absl::StatusOr<std::vector<SipService::Number>> {
+        if (sip_ == nullptr) return std::vector<SipService::Number>();
+        return sip_->Numbers();
+      });
+}
+
+std::vector<std::string> ControlThread::sip_listeners() const {
+  std::vector<std::string> out;
+  if (sip_ == nullptr) return out;
+  for (const SipService::LegView& leg : sip_->Legs()) {
+    for (const std::string& where : leg.listeners) {
+      out.push_back(absl::StrCat(leg.name, " ", where));
+    }
+  }
+  return out;
+}
+
 absl::StatusOr<std::string> ControlThread::Reload() {
   return Ask<std::string>([this] { return ReloadNow(); });
 }
@@ -245,8 +311,10 @@ absl::StatusOr<std::string> ControlThread::ReloadNow() {
   if (phase_ >= Phase::kStopping) {
     return absl::UnavailableError("the daemon is stopping");
   }
-  // The file is judged whole before anything of it is used (F4).
+  // The file is judged whole before anything of it is used (F4), and so are
+  // the files that the SIP side reads again where they are.
   ASSIGN_OR_RETURN(const Config wanted, read_config_());
+  if (sip_ != nullptr) RETURN_IF_ERROR(sip_->Reload());
   std::string applied, waiting;
   for (const Difference& change : Differences(config_, wanted)) {
     absl::StrAppend(change.live ? &applied : &waiting, "  ", change.key, ": ",
@@ -261,6 +329,7 @@ absl::StatusOr<std::string> ControlThread::ReloadNow() {
   notifier_.Reloading();
   ApplyLive(wanted, &config_);
   manager_.Reconfigure(ManagerOptions(config_));
+  rpc_.SetAllow(Networks(config_.nathelper.allow));
   const absl::Status level = log::SetLevel(config_.log.level);
   notifier_.Ready("reloaded");
   RETURN_IF_ERROR(level);
@@ -286,6 +355,9 @@ DaemonStatus ControlThread::MakeStatus() const {
   for (const std::string& where : rpc_.listeners()) {
     status.listeners.push_back({"nathelper", where});
   }
+  for (const std::string& where : sip_listeners()) {
+    status.listeners.push_back({"sip", where});
+  }
   status.listeners.insert(status.listeners.end(), operator_listeners_.begin(),
                           operator_listeners_.end());
   for (size_t i = 0; i < config_.interfaces.size(); ++i) {
@@ -303,6 +375,15 @@ DaemonStatus ControlThread::MakeStatus() const {
         .ports_taken = ports.taken(),
         .ports_quarantined = ports.quarantined(),
     });
+  }
+  for (uint32_t i = 0; i < pool_.shards(); ++i) {
+    const relay::ShardCounters& counters = pool_.counters(i);
+    const uint64_t closed = counters.sockets_closed.Get();
+    // The two are read apart, while the shard goes on counting.
+    const uint64_t opened = std::max(closed, counters.sockets_opened.Get());
+    status.shards.push_back(
+        {.sockets = opened - closed,
+         .sockets_max = pool_.sockets_max() / pool_.shards()});
   }
   status.log_lines_dropped = log::DroppedLines();
   status.rpc_counters = rpc_.counters();

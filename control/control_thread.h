@@ -19,6 +19,7 @@
 #include "control/operator_api.h"
 #include "control/process.h"
 #include "control/session_manager.h"
+#include "control/sip_service.h"
 #include "relay/shard_pool.h"
 
 namespace sluice::control {
@@ -72,6 +73,8 @@ class ControlThread final : public OperatorApi {
   const std::vector<std::string>& rpc_listeners() const {
     return rpc_.listeners();
   }
+  // "LEG udp:ADDRESS:PORT", as bound.
+  std::vector<std::string> sip_listeners() const;
   // Every listener of the daemon is bound.
   void SetReady();
   void Run();
@@ -83,6 +86,12 @@ class ControlThread final : public OperatorApi {
   absl::StatusOr<int> Close(const std::string& call_id) override;
   absl::Status Drain(bool on) override;
   absl::StatusOr<std::string> Reload() override;
+  absl::StatusOr<std::vector<SipService::LegView>> Legs() override;
+  absl::StatusOr<SipService::RegistrationPage> Registrations(
+      const std::string& aor, size_t offset, size_t limit) override;
+  absl::StatusOr<std::vector<SipTrace::Entry>> Trace(
+      const std::string& call_id) override;
+  absl::StatusOr<std::vector<SipService::Number>> SipNumbers() override;
   bool ready() const override { return ready_.load(); }
   uint32_t shards() const override { return pool_.shards(); }
   const relay::ShardCounters& counters(uint32_t shard) const override {
@@ -118,6 +127,7 @@ class ControlThread final : public OperatorApi {
   const Micros started_;
   SessionManager manager_;
   NatHelperRpc rpc_;
+  std::unique_ptr<SipService> sip_;  // null: off
   net::Fd signals_;
   std::vector<DaemonStatus::ListenerView> operator_listeners_;
   Phase phase_ = Phase::kStarting;

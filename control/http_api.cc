@@ -10,18 +10,22 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/address.h"
 #include "base/clock.h"
 #include "control/json_view.h"
 #include "control/metrics.h"
 #include "nlohmann/json.hpp"
+#include "sip/uri.h"
 
 namespace sluice::control {
 namespace {
 
 constexpr Micros kStuckFor = Micros::Seconds(1);
 constexpr std::string_view kCallPrefix = "/v1/calls/";
+constexpr std::string_view kTracePrefix = "/v1/trace/";
 
 // The one place a Status becomes an HTTP status code (RFC 9110 15).
 int HttpCode(absl::StatusCode code) {
@@ -57,16 +61,56 @@ ApiResponse Text(int status, std::string body) {
           .body = std::move(body)};
 }
 
+// Everything there is to ask for, in the order of the page at "/".
+struct Route {
+  std::string_view path;     // one that ends in '/' stands for all below it
+  std::string_view methods;  // as Allow (RFC 9110 10.2.1) lists them
+  std::string_view what;
+};
+constexpr std::string_view kRead = "GET, HEAD";
+constexpr Route kRoutes[] = {
+    {"/", kRead, "this list"},
+    {"/metrics", kRead, "every counter, for Prometheus"},
+    {"/healthz", kRead, "200 while the daemon answers"},
+    {"/readyz", kRead, "200 while it takes new calls"},
+    {"/v1/status", kRead, "what runs and how full it is"},
+    {"/v1/stats", kRead, "every counter by shard"},
+    {"/v1/calls", kRead, "calls, oldest first; ?offset=N&limit=N"},
+    {kCallPrefix, "GET, HEAD, DELETE", "one call by its ID; DELETE ends it"},
+    {"/v1/legs", kRead, "SIP: legs, their listeners and counters"},
+    {"/v1/registrations", kRead,
+     "SIP: who is where; ?aor=USER@DOMAIN&offset=N&limit=N"},
+    {kTracePrefix, kRead, "SIP: the last messages of a call by its ID"},
+    {"/v1/drain", "POST",
+     R"({"on": true} refuses new calls, false takes them)"},
+    {"/v1/reload", "POST", "reads the configuration file again"},
+};
+
+bool IsPrefix(const Route& route) {
+  return route.path.size() > 1 && route.path.ends_with('/');
+}
+
 // The methods a path takes; empty: there is no such path.
 std::string_view Allowed(std::string_view path) {
-  if (path == "/v1/drain" || path == "/v1/reload") return "POST";
-  if (path.starts_with(kCallPrefix)) return "GET, HEAD, DELETE";
-  for (const std::string_view known :
-       {"/metrics", "/healthz", "/readyz", "/v1/status", "/v1/stats",
-        "/v1/calls"}) {
-    if (path == known) return "GET, HEAD";
+  for (const Route& route : kRoutes) {
+    if (path == route.path ||
+        (IsPrefix(route) && path.starts_with(route.path))) {
+      return route.methods;
+    }
   }
   return "";
+}
+
+// For who opens the address in a browser to see what is there.
+std::string Index() {
+  std::string page = "sluiced " SLUICE_VERSION "\n\n";
+  for (const Route& route : kRoutes) {
+    const std::string path =
+        absl::StrCat(std::string(route.path), IsPrefix(route) ? "ID" : "");
+    absl::StrAppendFormat(&page, "%-18s %-18s %s\n", std::string(route.methods),
+                          path, std::string(route.what));
+  }
+  return page;
 }
 
 bool IsAllowed(std::string_view allowed, std::string_view method) {
@@ -103,24 +147,75 @@ std::string_view Foreign(const ApiRequest& request) {
   return "";
 }
 
+// The text behind `name=` in the query; nullopt when it is not there.
+std::optional<std::string_view> QueryText(std::string_view query,
+                                          std::string_view name) {
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    if (pair.starts_with(name) && pair.substr(name.size(), 1) == "=") {
+      return pair.substr(name.size() + 1);
+    }
+  }
+  return std::nullopt;
+}
+
 // A number in the query; `fallback` when it is not there, nullopt when it is
 // no number.
 std::optional<uint64_t> QueryNumber(std::string_view query,
                                     std::string_view name, uint64_t fallback) {
-  while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    std::string_view pair = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    if (!pair.starts_with(name) || pair.substr(name.size(), 1) != "=") continue;
-    pair.remove_prefix(name.size() + 1);
-    uint64_t value = 0;
-    const auto [stop, error] =
-        std::from_chars(pair.data(), pair.data() + pair.size(), value);
-    const bool whole = stop == pair.data() + pair.size() && !pair.empty();
-    if (error != std::errc() || !whole) return std::nullopt;
-    return value;
+  const auto text = QueryText(query, name);
+  if (!text) return fallback;
+  uint64_t value = 0;
+  const char* const end = text->data() + text->size();
+  const auto [stop, error] = std::from_chars(text->data(), end, value);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return value;
+}
+
+// Which part of a list is asked for.
+struct Part {
+  uint64_t offset = 0;
+  uint64_t limit = 0;
+};
+absl::StatusOr<Part> QueryPart(std::string_view query) {
+  const auto offset = QueryNumber(query, "offset", 0);
+  const auto limit = QueryNumber(query, "limit", kCallsPerPageDefault);
+  if (!offset) return absl::InvalidArgumentError("offset is not a number");
+  if (!limit || *limit == 0 || *limit > kCallsPerPageMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("limit is not a number of 1..", kCallsPerPageMax));
   }
-  return fallback;
+  return Part{.offset = *offset, .limit = *limit};
+}
+
+// The call that a path's last segment names.
+absl::StatusOr<std::string> CallId(std::string_view segment) {
+  auto id = PercentDecode(segment);
+  if (!id || id->empty()) {
+    return absl::InvalidArgumentError(
+        "the call's id is not percent-encoded octets");
+  }
+  return *std::move(id);
+}
+
+// "alice@Example.com" as the registrar's key of it; "" of no text.
+absl::StatusOr<std::string> QueryAor(std::string_view query) {
+  const auto text = PercentDecode(QueryText(query, "aor").value_or(""));
+  if (text && text->empty()) return "";
+  if (text) {
+    const auto uri = sip::Uri::Parse(*text);
+    std::string aor = uri ? sip::AddressOfRecord(*uri) : "";
+    if (aor.empty()) {  // without its scheme
+      const std::string whole = "sip:" + *text;
+      const auto again = sip::Uri::Parse(whole);
+      aor = again ? sip::AddressOfRecord(*again) : "";
+    }
+    if (!aor.empty()) return aor;
+  }
+  return absl::InvalidArgumentError(
+      "aor is no address-of-record, as alice@example.com");
 }
 
 }  // namespace
@@ -175,15 +270,16 @@ ApiResponse HttpApi::Answer(const ApiRequest& request, Micros now) {
 
 ApiResponse HttpApi::Get(std::string_view path, std::string_view query,
                          Micros now) {
+  if (path == "/") return Text(200, Index());
   if (path == "/healthz") return Healthz(now);
   if (path == "/readyz") return Readyz(now);
   if (path == "/v1/stats") return Ok(StatsToJson(api_, now));
   if (path == "/v1/calls") return Calls(query, now);
   if (path == "/metrics") {
-    ApiResponse response = Text(
-        200,
-        RenderMetrics(api_, AskControl(now, [this] { return api_.Status(); }),
-                      start_time_s_));
+    const auto status = AskControl(now, [this] { return api_.Status(); });
+    const auto sip = AskControl(now, [this] { return api_.SipNumbers(); });
+    ApiResponse response =
+        Text(200, RenderMetrics(api_, status, sip, start_time_s_));
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     return response;
   }
@@ -192,12 +288,41 @@ ApiResponse HttpApi::Get(std::string_view path, std::string_view query,
     return status.ok() ? Ok(ToJson(*status, api_.ready()))
                        : Error(status.status());
   }
-  const auto id = PercentDecode(path.substr(kCallPrefix.size()));
-  if (!id || id->empty()) {
-    return Error(400, "the call's id is not percent-encoded octets");
+  if (path == "/v1/legs") {
+    const auto legs = AskControl(now, [this] { return api_.Legs(); });
+    return legs.ok() ? Ok(ToJson(*legs)) : Error(legs.status());
   }
-  const auto call = AskControl(now, [&] { return api_.Call(*id); });
+  if (path == "/v1/registrations") return Registrations(query, now);
+  if (path.starts_with(kTracePrefix)) {
+    return Trace(path.substr(kTracePrefix.size()), now);
+  }
+  return Call(path.substr(kCallPrefix.size()), now);
+}
+
+ApiResponse HttpApi::Call(std::string_view id, Micros now) {
+  const auto call_id = CallId(id);
+  if (!call_id.ok()) return Error(call_id.status());
+  const auto call = AskControl(now, [&] { return api_.Call(*call_id); });
   return call.ok() ? Ok(ToJson(*call, now)) : Error(call.status());
+}
+
+ApiResponse HttpApi::Registrations(std::string_view query, Micros now) {
+  const auto part = QueryPart(query);
+  if (!part.ok()) return Error(part.status());
+  const auto aor = QueryAor(query);
+  if (!aor.ok()) return Error(aor.status());
+  const auto page = AskControl(
+      now, [&] { return api_.Registrations(*aor, part->offset, part->limit); });
+  return page.ok() ? Ok(ToJson(*page, part->offset, part->limit))
+                   : Error(page.status());
+}
+
+ApiResponse HttpApi::Trace(std::string_view id, Micros now) {
+  const auto call_id = CallId(id);
+  if (!call_id.ok()) return Error(call_id.status());
+  const auto messages = AskControl(now, [&] { return api_.Trace(*call_id); });
+  return messages.ok() ? Ok(ToJson(*messages, *call_id, now))
+                       : Error(messages.status());
 }
 
 ApiResponse HttpApi::Healthz(Micros now) {
@@ -219,24 +344,17 @@ ApiResponse HttpApi::Readyz(Micros now) {
 }
 
 ApiResponse HttpApi::Calls(std::string_view query, Micros now) {
-  const auto offset = QueryNumber(query, "offset", 0);
-  const auto limit = QueryNumber(query, "limit", kCallsPerPageDefault);
-  if (!offset) return Error(400, "offset is not a number");
-  if (!limit || *limit == 0 || *limit > kCallsPerPageMax) {
-    return Error(
-        400, absl::StrCat("limit is not a number of 1..", kCallsPerPageMax));
-  }
+  const auto part = QueryPart(query);
+  if (!part.ok()) return Error(part.status());
   const auto page =
-      AskControl(now, [&] { return api_.Calls(*offset, *limit); });
-  return page.ok() ? Ok(ToJson(*page, *offset, *limit, now))
+      AskControl(now, [&] { return api_.Calls(part->offset, part->limit); });
+  return page.ok() ? Ok(ToJson(*page, part->offset, part->limit, now))
                    : Error(page.status());
 }
 
 ApiResponse HttpApi::Close(std::string_view id, Micros now) {
-  const auto call_id = PercentDecode(id);
-  if (!call_id || call_id->empty()) {
-    return Error(400, "the call's id is not percent-encoded octets");
-  }
+  const auto call_id = CallId(id);
+  if (!call_id.ok()) return Error(call_id.status());
   const auto closed = AskControl(now, [&] { return api_.Close(*call_id); });
   return closed.ok() ? Ok({{"closed", *closed}}) : Error(closed.status());
 }

@@ -33,12 +33,14 @@ inline constexpr size_t kCallsPerPageMax = 1000;
 
 // The operator's API: what each path does. No sockets and no HTTP in here.
 //
-//   GET    /metrics /healthz /readyz
+//   GET    /  /metrics  /healthz  /readyz
 //   GET    /v1/status  /v1/stats  /v1/calls?offset=&limit=  /v1/calls/ID
+//   GET    /v1/legs  /v1/registrations?aor=&offset=&limit=  /v1/trace/ID
 //   DELETE /v1/calls/ID             close the call
 //   POST   /v1/drain {"on": bool}   /v1/reload
 //
-// ID is percent-encoded octets. Errors are {"error": "words"}.
+// ID and aor are percent-encoded octets; aor is "user@domain" or a SIP URI.
+// Errors are {"error": "words"}.
 //
 // A web page that an operator happens to have open must not reach a daemon on
 // its loopback address. So what changes something refuses a foreign Origin
@@ -59,6 +61,9 @@ class HttpApi {
   ApiResponse Healthz(Micros now);
   ApiResponse Readyz(Micros now);
   ApiResponse Calls(std::string_view query, Micros now);
+  ApiResponse Call(std::string_view id, Micros now);
+  ApiResponse Registrations(std::string_view query, Micros now);
+  ApiResponse Trace(std::string_view id, Micros now);
   ApiResponse Close(std::string_view id, Micros now);
   ApiResponse Drain(std::string_view body, Micros now);
   ApiResponse Reload(Micros now);

@@ -237,6 +237,7 @@ Json ToJson(const DaemonStatus& status, bool ready) {
                {"ports", Ports(manager.ports_total, manager.ports_taken,
                                manager.ports_quarantined)},
                {"interfaces", Json::array()},
+               {"shards", Json::array()},
                {"listeners", Json::array()},
                {"manager", Named(manager.counters)},
                {"rpc", Named(status.rpc_counters)},
@@ -250,6 +251,16 @@ Json ToJson(const DaemonStatus& status, bool ready) {
          {"xdp", interface.xdp},
          {"ports", Ports(interface.ports_total, interface.ports_taken,
                          interface.ports_quarantined)}});
+  }
+  for (const DaemonStatus::ShardView& shard : status.shards) {
+    const auto most = static_cast<double>(shard.sockets_max);
+    json["shards"].push_back(
+        {{"shard", json["shards"].size()},
+         {"engine", status.engine},
+         {"sockets", shard.sockets},
+         {"sockets_max", shard.sockets_max},
+         {"load", most > 0 ? Json(static_cast<double>(shard.sockets) / most)
+                           : Json(nullptr)}});
   }
   for (const auto& listener : status.listeners) {
     json["listeners"].push_back(
@@ -278,8 +289,7 @@ Json StatsToJson(const OperatorApi& api, Micros now) {
   return {{"time_s", Seconds(now)}, {"shards", std::move(shards)}};
 }
 
-Json ToJson(const OperatorApi::CallPage& page, size_t offset, size_t limit,
-            Micros now) {
+Json ToJson(const CallPage& page, size_t offset, size_t limit, Micros now) {
   Json calls = Json::array();
   for (const CallSummary& call : page.calls) {
     calls.push_back({{"call_id", SafeText(call.call_id)},

@@ -1,9 +1,11 @@
 #ifndef SLUICE_CONTROL_JSON_VIEW_H_
 #define SLUICE_CONTROL_JSON_VIEW_H_
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/types.h"
 #include "control/operator_api.h"
@@ -35,9 +37,14 @@ std::optional<std::string> PercentDecode(std::string_view text);
 Json ToJson(const DaemonStatus& status, bool ready);
 // Every counter of every shard, by name. Needs no answer of the control thread.
 Json StatsToJson(const OperatorApi& api, Micros now);
-Json ToJson(const OperatorApi::CallPage& page, size_t offset, size_t limit,
-            Micros now);
+Json ToJson(const CallPage& page, size_t offset, size_t limit, Micros now);
 Json ToJson(const CallView& call, Micros now);
+// The SIP side; FromSafeText(messages[].text) is what passed.
+Json ToJson(const std::vector<SipService::LegView>& legs);
+Json ToJson(const SipService::RegistrationPage& page, size_t offset,
+            size_t limit);
+Json ToJson(const std::vector<SipTrace::Entry>& messages,
+            std::string_view call_id, Micros now);
 Json ErrorJson(std::string_view message);
 
 // 7-bit JSON text, one trailing newline.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "relay/counters.h"
 
 namespace sluice::control {
@@ -30,6 +31,12 @@ inline constexpr relay::NamedNumber kManagerOutcomes[] = {
 #include "control/manager.def"
 #undef OUTCOME
 };
+
+// A refusal and the counter that tells of it.
+inline absl::Status Count(uint64_t& counter, absl::Status refusal) {
+  ++counter;
+  return refusal;
+}
 
 }  // namespace sluice::control
 

@@ -22,12 +22,8 @@ constexpr uint64_t kSocketsOfAShardMin = 64;
 
 uint64_t DescriptorsBesidesMedia(const Config& config) {
   return kDescriptorsOfOurOwn + kHttpConnections +
-         config.nathelper.max_connections;
-}
-
-// The rules of the configuration have let only good ones in.
-std::vector<Prefix> Networks(const std::vector<std::string>& texts) {
-  return ParsePrefixes(texts).value_or(std::vector<Prefix>());
+         config.nathelper.max_connections +
+         config.legs.size() * (config.sip_pool.max_connections + 3);
 }
 
 // Our own doors: media must never be sent to them (M5).
@@ -43,10 +39,20 @@ std::vector<Endpoint> ControlSockets(const Config& config) {
   if (const auto http = Endpoint::Parse(config.http.listen)) {
     sockets.push_back(*http);
   }
+  for (const LegConfig& leg : config.legs) {
+    for (const std::string& where : leg.listen) {
+      const auto endpoint = Endpoint::Parse(std::string_view(where).substr(4));
+      if (endpoint) sockets.push_back(*endpoint);
+    }
+  }
   return sockets;
 }
 
 }  // namespace
+
+std::vector<Prefix> Networks(const std::vector<std::string>& texts) {
+  return ParsePrefixes(texts).value_or(std::vector<Prefix>());
+}
 
 uint64_t MediaSockets(const Config& config) {
   const uint64_t ports =
@@ -64,6 +70,7 @@ SessionManager::Options ManagerOptions(const Config& config) {
   options.port_last = Port::FromHost(relay.ports.last);
   options.max_sessions = relay.max_sessions;
   options.max_flows_per_session = static_cast<int>(relay.max_flows_per_session);
+  options.max_flows_per_call = static_cast<int>(relay.max_flows_per_call);
   options.max_range = static_cast<int>(config.nathelper.max_range);
   options.active = Micros::Seconds(relay.active_timeout_s);
   options.unused = Micros::Seconds(relay.unused_timeout_s);
@@ -83,15 +90,7 @@ relay::ShardPool::Options ShardOptions(const Config& config,
   const Config::Relay& relay = config.relay;
   relay::ShardPool::Options options;
   options.shards = relay.shards;
-  switch (relay.engine) {
-    case EngineChoice::kAuto: options.engine = relay::EngineKind::kAuto; break;
-    case EngineChoice::kUring:
-      options.engine = relay::EngineKind::kUring;
-      break;
-    case EngineChoice::kEpoll:
-      options.engine = relay::EngineKind::kEpoll;
-      break;
-  }
+  options.engine = relay.engine;
   const uint64_t besides = DescriptorsBesidesMedia(config);
   const uint64_t left = descriptors > besides ? descriptors - besides : 0;
   options.sockets_per_shard = static_cast<uint32_t>(std::clamp(

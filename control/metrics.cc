@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "control/manager_counters.h"
 #include "prometheus/client_metric.h"
@@ -153,10 +154,32 @@ void AddStatus(const DaemonStatus& status, std::vector<MetricFamily>* out) {
                          status.log_lines_dropped));
 }
 
+// The numbers of a family come from many places; it stands together on the
+// page, where its first number was.
+void AddSip(const SipNumbers& numbers, std::vector<MetricFamily>* out) {
+  absl::flat_hash_map<std::string, size_t> places;
+  for (const SipService::Number& number : numbers) {
+    std::string name =
+        absl::StrCat("sluice_", MetricWord(number.name), "_total");
+    const auto [place, is_new] = places.try_emplace(name, out->size());
+    if (is_new) {
+      out->push_back(Family(std::move(name), number.help, MetricType::Counter));
+    }
+    Labels labels;
+    for (const auto& [label, value] : number.labels) {
+      labels.push_back({MetricWord(label), value});
+    }
+    (*out)[place->second].metric.push_back(
+        Sample(MetricType::Counter, std::move(labels),
+               static_cast<double>(number.value)));
+  }
+}
+
 }  // namespace
 
 std::string RenderMetrics(const OperatorApi& api,
                           const absl::StatusOr<DaemonStatus>& status,
+                          const absl::StatusOr<SipNumbers>& sip,
                           double start_time_s) {
   std::vector<MetricFamily> families;
   AddShards(api, &families);
@@ -168,6 +191,7 @@ std::string RenderMetrics(const OperatorApi& api,
                            "taken",
                            api.ready() ? 1 : 0));
   if (status.ok()) AddStatus(*status, &families);
+  if (sip.ok()) AddSip(*sip, &families);
   families.push_back(Gauge("process_start_time_seconds",
                            "Start of the process, seconds of the Unix epoch",
                            start_time_s));

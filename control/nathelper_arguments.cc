@@ -75,21 +75,6 @@ bool MeansAll(const Value& cseq) {
          ToInteger(cseq) == 0;
 }
 
-absl::StatusOr<int64_t> ParseNumber(const Value* value, std::string_view what,
-                                    int64_t least, int64_t most) {
-  const std::optional<int64_t> number =
-      value == nullptr ? std::nullopt : ToInteger(*value);
-  if (!number.has_value()) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("%s must be a number", what));
-  }
-  if (*number < least || *number > most) {
-    return absl::OutOfRangeError(absl::StrFormat("%s is %d, not within %d..%d",
-                                                 what, *number, least, most));
-  }
-  return *number;
-}
-
 // RTP clocks of the static payload types that have another than 8000 Hz
 // (RFC 3551 6, tables 4 and 5).
 uint32_t StaticClockHz(uint8_t payload_type) {
@@ -194,6 +179,21 @@ absl::StatusOr<Media> ParseMedium(const Value& value,
 }
 
 }  // namespace
+
+absl::StatusOr<int64_t> ParseNumber(const Value* value, std::string_view what,
+                                    int64_t least, int64_t most) {
+  const std::optional<int64_t> number =
+      value == nullptr ? std::nullopt : ToInteger(*value);
+  if (!number.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s must be a number", what));
+  }
+  if (*number < least || *number > most) {
+    return absl::OutOfRangeError(absl::StrFormat("%s is %d, not within %d..%d",
+                                                 what, *number, least, most));
+  }
+  return *number;
+}
 
 absl::StatusOr<IpAddress> ParseAddress(const Value* value,
                                        std::string_view what) {

@@ -46,6 +46,12 @@ absl::StatusOr<Side> ParseSide(const storable::Value& side);
 absl::StatusOr<std::vector<Media>> ParseMedia(const storable::Value& media,
                                               const ArgumentLimits& limits);
 
+// A whole number between two others, both included; `what` names it in the
+// message. Null: it was left out.
+absl::StatusOr<int64_t> ParseNumber(const storable::Value* value,
+                                    std::string_view what, int64_t least,
+                                    int64_t most);
+
 // An IP literal; `what` names it in the message. Null: it was left out.
 absl::StatusOr<IpAddress> ParseAddress(const storable::Value* address,
                                        std::string_view what);

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -88,13 +89,19 @@ absl::StatusOr<RpcListenAddress> ParseRpcListen(std::string_view text) {
       log::Escape(text)));
 }
 
-bool RpcAcceptsPeer(const net::StreamServer::Peer& peer, uint32_t server_uid) {
-  return !peer.unix_socket || peer.uid == 0 || peer.uid == server_uid;
+bool RpcAcceptsPeer(const net::StreamServer::Peer& peer, uint32_t server_uid,
+                    absl::Span<const Prefix> allow) {
+  if (peer.unix_socket) return peer.uid == 0 || peer.uid == server_uid;
+  const IpAddress& ip = peer.address.ip;
+  if (allow.empty()) return ip.is_loopback();
+  return std::any_of(allow.begin(), allow.end(),
+                     [&ip](const Prefix& p) { return p.Contains(ip); });
 }
 
 NatHelperRpc::NatHelperRpc(net::EventLoop& loop, SessionVerbs& sessions,
                            Options options)
-    : commands_(options.storable),
+    : allow_(std::move(options.allow)),
+      commands_(options.storable),
       verbs_(sessions, options.arguments),
       server_(
           loop, ServerOptions(options), RpcFrameBytes,
@@ -103,10 +110,23 @@ NatHelperRpc::NatHelperRpc(net::EventLoop& loop, SessionVerbs& sessions,
                 commands_.Answer(frame.substr(kRpcHeaderBytes));
             return answer.empty() ? answer : RpcFrame(answer);
           },
-          [](const net::StreamServer::Peer& peer) {
-            return RpcAcceptsPeer(peer, ::geteuid());
+          [this](const net::StreamServer::Peer& peer) {
+            return Accepts(peer);
           }) {
   verbs_.DefineIn(commands_);
+}
+
+bool NatHelperRpc::Accepts(const net::StreamServer::Peer& peer) const {
+  if (RpcAcceptsPeer(peer, ::geteuid(), allow_)) return true;
+  log::Line line("nathelper connection refused");
+  if (peer.unix_socket) {
+    line.With("uid", peer.uid).With("why", "another user's");
+  } else {
+    line.With("from", peer.address.ToString())
+        .With("why", "not in nathelper.allow");
+  }
+  line.WarnLimited();
+  return false;
 }
 
 absl::Status NatHelperRpc::Listen(std::string_view where) {

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "base/address.h"
 #include "base/net/event_loop.h"
 #include "base/net/stream_server.h"
@@ -19,6 +20,7 @@
 #include "control/nathelper_verbs.h"
 #include "control/session_verbs.h"
 #include "control/storable.h"
+#include "control/target_policy.h"
 
 namespace sluice::control {
 
@@ -49,15 +51,19 @@ absl::StatusOr<RpcListenAddress> ParseRpcListen(std::string_view text);
 
 // Whether `peer` may speak to a server that runs as `server_uid`. The mode of
 // the socket file keeps others out already; the uid is what holds where the
-// file was made accessible.
-bool RpcAcceptsPeer(const net::StreamServer::Peer& peer, uint32_t server_uid);
+// file was made accessible. A TCP peer must be in `allow`; when that is empty,
+// on a loopback address.
+bool RpcAcceptsPeer(const net::StreamServer::Peer& peer, uint32_t server_uid,
+                    absl::Span<const Prefix> allow);
 
 // The NATHelper RPC of Net::SIP: a connection, a request, an answer, the end.
 //
 //   client --frame--> StreamServer --payload--> CommandTable --> SessionVerbs
 //
 // Whoever reaches this owns the media, so UNIX sockets are for our own user and
-// root (mode 0600 and the peer's uid), and TCP is for loopback.
+// root (mode 0600 and the peer's uid), and TCP is for loopback or for whom the
+// operator names. Others are closed at accept, unread, and counted as
+// connections_peers_refused.
 //
 // Thread: control only.
 class NatHelperRpc {
@@ -68,6 +74,7 @@ class NatHelperRpc {
     Micros idle_timeout = Micros::Seconds(2);
     storable::Limits storable{};
     ArgumentLimits arguments{};
+    std::vector<Prefix> allow{};  // TCP peers; empty: loopback addresses
   };
 
   // `loop` and `sessions` outlive this.
@@ -82,14 +89,17 @@ class NatHelperRpc {
   absl::Status Listen(std::string_view where);
   // "unix:/path" or "tcp:ip:port", as bound.
   const std::vector<std::string>& listeners() const { return listeners_; }
-  void StopAccepting() { server_.StopAccepting(); }
-  int connections() const { return server_.connections(); }
+  // From the next connection on.
+  void SetAllow(std::vector<Prefix> allow) { allow_ = std::move(allow); }
 
   // Name -> value, monotonic: the verbs' outcomes, then the requests that got
   // to no command, then the connections.
   std::vector<std::pair<std::string, uint64_t>> counters() const;
 
  private:
+  bool Accepts(const net::StreamServer::Peer& peer) const;
+
+  std::vector<Prefix> allow_;
   CommandTable commands_;
   NatHelperVerbs verbs_;
   net::StreamServer server_;

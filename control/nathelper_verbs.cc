@@ -126,18 +126,24 @@ Value NatHelperVerbs::Refuse(Verb verb, const absl::Status& why,
   const Outcome outcome = ToOutcome(why.code());
   Count(verb, outcome);
   const absl::string_view message = why.message();
-  log::Line line("nathelper request refused");
+  // The limit of a second goes by the words: unknown calls have their own.
+  const bool unknown = outcome == Outcome::k_not_found && verb == Verb::k_close;
+  log::Line line(unknown ? "nathelper close of an unknown call"
+                         : "nathelper request refused");
   line.With("command", kVerbNames[static_cast<size_t>(verb)])
       .With("reason", kOutcomeNames[static_cast<size_t>(outcome)])
       .With("why", std::string_view(message.data(), message.size()));
   if (!call_id.empty()) line.With("call_id", call_id);
-  // A proxy activates after every message and closes what may be long gone:
-  // "not found" is how that goes in every call. For an allocate it means an
-  // address that is none of our interfaces: somebody's mistake.
-  if (outcome == Outcome::k_not_found && verb != Verb::k_allocate) {
-    line.Debug();
-  } else {
+  // A proxy activates after every message: "not found" is how that goes in
+  // every call. It may close what is long gone, but who looks for a call that
+  // would not end wants to see it. For an allocate it means an address that is
+  // none of our interfaces: somebody's mistake.
+  if (unknown) {
+    line.InfoLimited();
+  } else if (outcome != Outcome::k_not_found || verb == Verb::k_allocate) {
     line.WarnLimited();
+  } else {
+    line.Debug();
   }
   return Value();
 }

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "control/session_manager.h"
+#include "control/sip_service.h"
 #include "relay/counters.h"
 
 namespace sluice::control {
@@ -20,7 +21,7 @@ struct DaemonStatus {
   std::string engine_reason;  // why that one, in words
   ManagerStatus manager;
   struct ListenerView {
-    std::string kind;     // "nathelper", "http", "control"
+    std::string kind;     // "nathelper", "sip", "http", "control"
     std::string address;  // as configured
   };
   std::vector<ListenerView> listeners;
@@ -29,6 +30,11 @@ struct DaemonStatus {
     uint64_t ports_total = 0, ports_taken = 0, ports_quarantined = 0;
   };
   std::vector<InterfaceView> interfaces;
+  struct ShardView {
+    uint64_t sockets = 0;      // bound now
+    uint64_t sockets_max = 0;  // its share of what all can have open
+  };
+  std::vector<ShardView> shards;  // by number
   uint64_t log_lines_dropped = 0;
   // RPC listener counters, name -> value (net::StreamServer::Counters and the
   // verbs' outcomes).
@@ -46,10 +52,6 @@ class OperatorApi {
 
   virtual absl::StatusOr<DaemonStatus> Status() = 0;
   // Calls in the order of their making, `offset` left out; `total` of all.
-  struct CallPage {
-    uint64_t total = 0;
-    std::vector<CallSummary> calls;
-  };
   virtual absl::StatusOr<CallPage> Calls(size_t offset, size_t limit) = 0;
   virtual absl::StatusOr<CallView> Call(const std::string& call_id) = 0;
   // NotFound when there is no such call; else how many sessions were closed.
@@ -60,6 +62,18 @@ class OperatorApi {
   // is bad and the old one stays. Returns what changed and what needs a
   // restart.
   virtual absl::StatusOr<std::string> Reload() = 0;
+
+  // The SIP side; NotFound when it is off (no [[sip.leg]]).
+  virtual absl::StatusOr<std::vector<SipService::LegView>> Legs() = 0;
+  // Of one address-of-record ("sip:user@domain"), or of all when it is empty.
+  virtual absl::StatusOr<SipService::RegistrationPage> Registrations(
+      const std::string& aor, size_t offset, size_t limit) = 0;
+  // The messages of a call that are still kept, oldest first; NotFound when
+  // there are none.
+  virtual absl::StatusOr<std::vector<SipTrace::Entry>> Trace(
+      const std::string& call_id) = 0;
+  // For metrics; empty when SIP is off.
+  virtual absl::StatusOr<std::vector<SipService::Number>> SipNumbers() = 0;
 
   // True when every listener is bound and the daemon takes new calls.
   virtual bool ready() const = 0;

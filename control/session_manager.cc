@@ -29,11 +29,6 @@ absl::Status CheckKeyOfOffer(const SessionKey& key) {
   return CheckKey(key);
 }
 
-absl::Status Count(uint64_t& counter, absl::Status status) {
-  ++counter;
-  return status;
-}
-
 Medium ToMedium(const Media& media) {
   return Medium{.ip = media.ip,
                 .port = media.port,
@@ -158,6 +153,7 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
         counters_.allocate_call_full,
         absl::ResourceExhaustedError("too many offers or forks in this call"));
   }
+  RETURN_IF_ERROR(CheckPortsOfCall(call, media));
   Group group{.interface = *interface};
   group.media.reserve(media.size());
   for (const Media& medium : media) {
@@ -165,6 +161,10 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
       return Count(counters_.allocate_bad_target, std::move(status));
     }
     group.media.push_back(ToMedium(medium));
+  }
+  if (absl::Status status = CheckReach(transaction, side, *interface, media);
+      !status.ok()) {
+    return Count(counters_.allocate_unreachable, std::move(status));
   }
 
   const uint32_t shard = call == nullptr ? plane_.PickShard() : call->shard;
@@ -197,43 +197,6 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
   return answer;
 }
 
-absl::Status SessionManager::CheckMedia(absl::Span<const Media> media) {
-  int64_t ports = 0;
-  for (const Media& medium : media) {
-    if (medium.range < 1 || medium.range > options_.max_range) {
-      return Count(
-          counters_.allocate_invalid,
-          absl::InvalidArgumentError(absl::StrCat(
-              "range ", medium.range, " is not 1 to ", options_.max_range)));
-    }
-    if (medium.port + medium.range > 65536) {
-      return Count(counters_.allocate_invalid,
-                   absl::InvalidArgumentError(
-                       absl::StrCat("ports ", medium.port, " and ",
-                                    medium.range - 1, " more go past 65535")));
-    }
-    if (medium.first == FlowKind::kRtcp) {
-      return Count(counters_.allocate_invalid,
-                   absl::InvalidArgumentError("a medium of RTCP alone"));
-    }
-    ports += medium.range;
-  }
-  if (ports > options_.max_flows_per_session) {
-    return Count(counters_.allocate_too_many_flows,
-                 absl::ResourceExhaustedError(absl::StrCat(
-                     ports, " ports, relay.max_flows_per_session is ",
-                     options_.max_flows_per_session)));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status SessionManager::CheckTarget(const Media& medium) const {
-  if (medium.port == 0 || medium.ip.is_any()) return absl::OkStatus();
-  return policy_.Check(
-      medium.ip, medium.port, medium.range,
-      [this](const Endpoint& endpoint) { return ports_.IsTaken(endpoint); });
-}
-
 std::vector<Allocation> SessionManager::Answer(const Group& group) const {
   std::vector<Allocation> answer;
   answer.reserve(group.media.size());
@@ -260,30 +223,25 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Repeat(
     ++counters_.allocate_repeated;
     return Answer(group);
   }
-  if (absl::Status status = CheckMove(transaction, side, fork, group, media);
-      !status.ok()) {
-    return Count(counters_.allocate_bad_target, std::move(status));
-  }
+  RETURN_IF_ERROR(CheckMove(transaction, side, group, media));
   Move(call, transaction, side, fork, group, media);
   ++counters_.allocate_changed;
   return Answer(group);
 }
 
-// What speaks to the party of `side` are the sockets made for the other one.
 absl::Status SessionManager::CheckMove(const Transaction& transaction,
-                                       Side side, const Fork* fork,
-                                       const Group& group,
-                                       absl::Span<const Media> media) const {
+                                       Side side, const Group& group,
+                                       absl::Span<const Media> media) {
   for (size_t m = 0; m < media.size(); ++m) {
     if (SameTarget(group.media[m], media[m])) continue;
-    RETURN_IF_ERROR(CheckTarget(media[m]));
-    for (const Fork& other : transaction.forks) {
-      if (!other.session || (side == Side::kTo && &other != fork)) continue;
-      const uint8_t facing =
-          side == Side::kFrom ? other.group.interface : transaction.from->interface;
-      RETURN_IF_ERROR(
-          TargetPolicy::CheckFrom(ports_.config(facing).address, media[m].ip));
+    if (absl::Status status = CheckTarget(media[m]); !status.ok()) {
+      return Count(counters_.allocate_bad_target, std::move(status));
     }
+  }
+  if (absl::Status status =
+          CheckReach(&transaction, side, group.interface, media);
+      !status.ok()) {
+    return Count(counters_.allocate_unreachable, std::move(status));
   }
   return absl::OkStatus();
 }
@@ -374,30 +332,25 @@ absl::Status SessionManager::CheckMatch(const Group& offer,
                  absl::FailedPreconditionError(
                      "offer and answer have different media lines"));
   }
-  for (size_t m = 0; m < offer.media.size(); ++m) {
-    absl::Status status = TargetPolicy::CheckFrom(
-        ports_.config(answer.interface).address, offer.media[m].ip);
-    status.Update(TargetPolicy::CheckFrom(
-        ports_.config(offer.interface).address, answer.media[m].ip));
-    if (!status.ok()) {
-      return Count(counters_.activate_bad_target, std::move(status));
-    }
-  }
   return absl::OkStatus();
 }
 
 relay::SideTarget SessionManager::Target(const Medium& medium, int i,
                                          uint8_t interface) const {
+  const InterfaceConfig& facing = ports_.config(interface);
   // A party on hold that still named its address may be heard from there only.
   // Nobody is learnt where the operator has said whom media may be sent to: a
-  // learnt source would slip past his lists.
+  // learnt source would slip past his lists. Nor where the party is a neighbour
+  // of ours by the bound or by the advertised address: then it can be reached
+  // as it says.
   return {.target = medium.Target(i),
           .signalled =
               medium.active() || medium.ip.is_any() ? IpAddress() : medium.ip,
-          .learn_any =
-              medium.active() && options_.allow_targets.empty() &&
-              options_.deny_targets.empty() && medium.ip.is_private() &&
-              !medium.ip.SharesScopeWith(ports_.config(interface).address)};
+          .learn_any = medium.active() && options_.allow_targets.empty() &&
+                       options_.deny_targets.empty() &&
+                       medium.ip.is_private() &&
+                       !medium.ip.SharesScopeWith(facing.address) &&
+                       !medium.ip.SharesScopeWith(facing.advertise)};
 }
 
 absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(

@@ -103,7 +103,9 @@ inline constexpr size_t kUriOctets = 256;  // longer ones are cut
 //
 // Invariants (Validate): a flow is open exactly while its session is; a socket
 // belongs to one group; a call that holds nothing does not exist; ports taken
-// are those of sockets whose kSocketClosed has not come (L5).
+// are those of sockets whose kSocketClosed has not come (L5); the interface of
+// an offer reaches the parties of its answers, and theirs the party that
+// offered, so a session is never half up.
 //
 // Thread: control only. Borrows the plane. The destructor tells the plane
 // nothing: CloseAll does.
@@ -116,7 +118,8 @@ class SessionManager final : public SessionVerbs {
     uint64_t port_seed = 0;     // 0: from the kernel's random source
     uint32_t max_sessions = 0;  // calls; 0: what ports and tables allow
     int max_flows_per_session = 32;
-    int max_range = 16;  // of one medium; at most 64
+    int max_flows_per_call = 256;  // of all its offers and forks, 2 ports each
+    int max_range = 16;            // of one medium; at most 64
     // Silence that ends a session; how long ports nobody uses are kept; how
     // long those of a session that is over.
     Micros active = Micros::Seconds(30);
@@ -134,7 +137,8 @@ class SessionManager final : public SessionVerbs {
 
   // An offer or answer heard before that names other addresses moves the media
   // there (a 183 and then a 200, PRACK, UPDATE), if it has the same lines.
-  // InvalidArgument, NotFound (interface), PermissionDenied (target),
+  // InvalidArgument, NotFound (interface), PermissionDenied (target, or one
+  // that cannot be reached from the interface that the other side was given),
   // Unavailable (draining), ResourceExhausted (a limit, ports),
   // FailedPrecondition (CSeq too old, other media lines), or what the plane
   // said.
@@ -142,8 +146,8 @@ class SessionManager final : public SessionVerbs {
       const SessionKey& key, Side side, const IpAddress& local,
       absl::Span<const Media> media) override;
   // NotFound (no such offer), FailedPrecondition (half open, or offer and
-  // answer do not match), PermissionDenied, or what the plane said. A refusal,
-  // too, keeps the ports for another `unused`.
+  // answer do not match), or what the plane said. A refusal, too, keeps the
+  // ports for another `unused`.
   absl::StatusOr<Activation> Activate(const SessionKey& key) override;
   // With a CSeq: the session of that offer (CANCEL, error response). Without,
   // or with 0: all between the two parties, whoever offered (BYE).
@@ -188,16 +192,20 @@ class SessionManager final : public SessionVerbs {
     } heard[2]{};  // by Side
   };
 
-  // Allocate, piece by piece.
+  // Allocate, piece by piece. The checks: session_checks.cc.
   absl::Status CheckMedia(absl::Span<const Media> media);
+  absl::Status CheckPortsOfCall(const Call* call,
+                                absl::Span<const Media> media);
   absl::Status CheckTarget(const Media& medium) const;
+  absl::Status CheckReach(const Transaction* transaction, Side side,
+                          uint8_t interface,
+                          absl::Span<const Media> media) const;
   absl::StatusOr<std::vector<Allocation>> Repeat(const Call& call,
                                                  Transaction& transaction,
                                                  Side side, Fork* fork,
                                                  absl::Span<const Media> media);
   absl::Status CheckMove(const Transaction& transaction, Side side,
-                         const Fork* fork, const Group& group,
-                         absl::Span<const Media> media) const;
+                         const Group& group, absl::Span<const Media> media);
   void Move(const Call& call, Transaction& transaction, Side side, Fork* fork,
             Group& group, absl::Span<const Media> media);
   std::vector<Allocation> Answer(const Group& group) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -26,6 +27,36 @@ absl::Status Refused(const Endpoint& target, std::string_view reason) {
   return absl::PermissionDeniedError(absl::StrCat("media may not be sent to ",
                                                   target.ToString(), ": ",
                                                   std::string(reason)));
+}
+
+// Every IPv4 address that `ip` may stand for, besides itself.
+std::vector<IpAddress> CarriedBy(const IpAddress& ip) {
+  static constexpr uint8_t kNat64[12] = {0, 0x64, 0xff, 0x9b};
+  static constexpr uint8_t kCompatible[12] = {};
+  static constexpr uint8_t kNat64Local[6] = {0, 0x64, 0xff, 0x9b, 0, 1};
+  static constexpr uint8_t k6to4[2] = {0x20, 0x02};
+  const auto& o = ip.octets();
+  const auto begins = [&o](const auto& with) {
+    return std::equal(std::begin(with), std::end(with), o.begin());
+  };
+  const auto v4 = [&o](size_t a, size_t b, size_t c, size_t d) {
+    return IpAddress::V4(o[a], o[b], o[c], o[d]);
+  };
+  if (begins(kNat64)) return {v4(12, 13, 14, 15)};
+  if (begins(k6to4)) return {v4(2, 3, 4, 5)};
+  // ::1 is an address of its own.
+  if (begins(kCompatible) && !ip.is_loopback()) return {v4(12, 13, 14, 15)};
+  std::vector<IpAddress> carried;
+  if (!begins(kNat64Local)) return carried;
+  // Only the translator knows the length of its prefix (RFC 6052 2.2; octet 8
+  // is skipped): 48, 56, 64 or 96 bits. A reading that begins with 0 is the
+  // filling of another one, unless there is no other.
+  for (const IpAddress& reading : {v4(6, 7, 9, 10), v4(7, 9, 10, 11),
+                                   v4(9, 10, 11, 12), v4(12, 13, 14, 15)}) {
+    if (reading.octets()[12] != 0) carried.push_back(reading);
+  }
+  if (carried.empty()) carried.push_back(v4(12, 13, 14, 15));
+  return carried;
 }
 
 }  // namespace
@@ -100,6 +131,26 @@ absl::Status TargetPolicy::Check(
     const IpAddress& ip, uint16_t port, int range,
     absl::FunctionRef<bool(const Endpoint&)> is_media_port) const {
   CHECK(port != 0 && port + range <= 65536 && !ip.is_any());
+  RETURN_IF_ERROR(Judge(ip, port, range, is_media_port));
+  for (const IpAddress& carried : CarriedBy(ip)) {
+    absl::Status status = Judge(carried, port, range, is_media_port);
+    // A free port of ours, too: nobody means us who writes us like this, and
+    // the ports kept from being taken later are known by our own addresses.
+    if (status.ok() && IsOwn(carried)) {
+      status = Refused({.ip = carried, .port = Port::FromHost(port)},
+                       "it is an address of this relay");
+    }
+    if (!status.ok()) {
+      return absl::PermissionDeniedError(absl::StrCat(
+          status.message(), " (it is carried by ", ip.ToString(), ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TargetPolicy::Judge(
+    const IpAddress& ip, uint16_t port, int range,
+    absl::FunctionRef<bool(const Endpoint&)> is_media_port) const {
   const Endpoint first{.ip = ip, .port = Port::FromHost(port)};
   for (int i = 0; i < range; ++i) {
     const Endpoint target{
@@ -135,10 +186,18 @@ absl::Status TargetPolicy::Check(
 
 absl::Status TargetPolicy::CheckFrom(const IpAddress& interface,
                                      const IpAddress& ip) {
-  if (ip.is_loopback() && !interface.is_loopback()) {
+  const auto refused = [&](std::string_view reason) {
     return absl::PermissionDeniedError(
         absl::StrCat("media may not be sent to ", ip.ToString(), " from ",
-                     interface.ToString(), ": it is loopback"));
+                     interface.ToString(), ": ", std::string(reason)));
+  };
+  if (ip.is_v4() != interface.is_v4()) {
+    return refused("one is IPv4, the other IPv6");
+  }
+  if (interface.is_loopback()) return absl::OkStatus();
+  if (ip.is_loopback()) return refused("it is loopback");
+  for (const IpAddress& carried : CarriedBy(ip)) {
+    if (carried.is_loopback()) return refused("it carries a loopback address");
   }
   return absl::OkStatus();
 }

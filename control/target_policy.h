@@ -39,7 +39,15 @@ absl::StatusOr<std::vector<Prefix>> ParsePrefixes(
 // to our own control ports, or send a packet round and round through our own
 // media ports.
 //
-// Judged on the 16-octet form of the address, so no spelling slips past.
+// Judged on the 16-octet form of the address, so no spelling slips past. An
+// IPv6 address that a translator or a tunnel on the way turns into an IPv4 one
+// must be good as both:
+//
+//   ::a.b.c.d            IPv4-compatible (RFC 4291 2.5.5.1)
+//   64:ff9b::a.b.c.d     NAT64 (RFC 6052 2.1)
+//   64:ff9b:1:...        NAT64, local prefixes of 48 to 96 bits (RFC 8215)
+//   2002:aabb:ccdd::     6to4 (RFC 3056)
+//
 // Thread: control only.
 class TargetPolicy {
  public:
@@ -60,12 +68,16 @@ class TargetPolicy {
       absl::FunctionRef<bool(const Endpoint&)> is_media_port) const;
 
   // Which interface will send is known only when both halves of a session are.
-  // A loopback address is reached from a loopback interface alone; Check has
-  // only seen that there is such an interface.
+  // A loopback address is reached from a loopback interface alone (Check has
+  // only seen that there is such an interface), an IPv6 address from an IPv6
+  // one, an IPv4 address from an IPv4 one.
   static absl::Status CheckFrom(const IpAddress& interface,
                                 const IpAddress& ip);
 
  private:
+  absl::Status Judge(
+      const IpAddress& ip, uint16_t port, int range,
+      absl::FunctionRef<bool(const Endpoint&)> is_media_port) const;
   bool IsListener(const Endpoint& target) const;
   bool IsOwn(const IpAddress& ip) const;
 

@@ -5,14 +5,22 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/nearest.h"
 #include "base/types.h"
 #include "tools/ctl/client.h"
+#include "tools/ctl/text.h"
 #include "tools/ctl/verbs.h"
 #include "tools/ctl/watch.h"
 
 namespace sluice::ctl {
 namespace {
+
+// Of a word that is no verb.
+constexpr size_t kWordShownMax = 64;
 
 struct CommandLine {
   std::string server = DefaultSocket();
@@ -20,20 +28,28 @@ struct CommandLine {
   double timeout_s = 5;
   std::string call_id;
   CallsOptions calls;
+  RegistrationsOptions registrations;
   DrainOptions drain;
   WatchOptions watch;
   bool watch_stats = false;
 };
 
-void AddWatchOptions(CLI::App* verb, WatchOptions* options) {
-  verb->add_option("--interval", options->interval_s,
-                   "Seconds between two pictures (2)")
-      ->check(CLI::Range(0.1, 3600.0))
-      ->type_name("S");
-  verb->add_option("--count", options->count,
-                   "How many pictures; 0 goes on until interrupted")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("N");
+// `watch`: the flag without which they mean nothing; null for a verb that
+// always watches.
+void AddWatchOptions(CLI::App* verb, WatchOptions* options,
+                     CLI::Option* watch) {
+  CLI::Option* interval = verb->add_option("--interval", options->interval_s,
+                                           "Seconds between two pictures (2)")
+                              ->check(CLI::Range(0.1, 3600.0))
+                              ->type_name("S");
+  CLI::Option* count =
+      verb->add_option("--count", options->count,
+                       "How many pictures; 0 goes on until interrupted")
+          ->check(CLI::NonNegativeNumber)
+          ->type_name("N");
+  if (watch == nullptr) return;
+  interval->needs(watch);
+  count->needs(watch);
 }
 
 void Describe(CLI::App* app, CommandLine* line) {
@@ -55,7 +71,7 @@ void Describe(CLI::App* app, CommandLine* line) {
       ->type_name("S");
   app->footer(
       "Exit codes: 0 done, 1 the server said no, 2 usage, 3 cannot reach it,\n"
-      "4 no such call, 5 no answer in time. See sluicectl(1).");
+      "4 there is no such thing, 5 no answer in time. See sluicectl(1).");
 
   app->add_subcommand("status", "What runs, how full it is, where it listens");
   CLI::App* calls = app->add_subcommand("calls", "All calls, oldest first");
@@ -72,12 +88,34 @@ void Describe(CLI::App* app, CommandLine* line) {
   CLI::App* close = app->add_subcommand("close", "End a call, free its ports");
   close->add_option("CALL-ID", line->call_id, "As `calls` shows it")
       ->required();
+  app->add_subcommand("legs", "SIP: the legs, their listeners and counters");
+  CLI::App* registrations = app->add_subcommand(
+      "registrations", "SIP: who is registered, by address-of-record");
+  registrations->add_option("AOR", line->registrations.aor,
+                            "As alice@example.com or sip:alice@example.com");
+  registrations
+      ->add_option("--offset", line->registrations.offset,
+                   "Leave out the first N")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  registrations
+      ->add_option("--limit", line->registrations.limit,
+                   "At most N (1000); 0 is all")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  registrations->add_flag("-q,--quiet", line->registrations.aors_only,
+                          "Only the addresses-of-record");
+  CLI::App* trace = app->add_subcommand(
+      "trace", "SIP: the messages of a call as they passed");
+  trace->add_option("CALL-ID", line->call_id, "As its messages say it")
+      ->required();
   CLI::App* stats = app->add_subcommand("stats", "Every counter by shard");
-  stats->add_flag("--watch", line->watch_stats, "Again and again, with rates");
-  AddWatchOptions(stats, &line->watch);
+  CLI::Option* watch = stats->add_flag("--watch", line->watch_stats,
+                                       "Again and again, with rates");
+  AddWatchOptions(stats, &line->watch, watch);
   CLI::App* top =
       app->add_subcommand("top", "The busiest calls and shards, redrawn");
-  AddWatchOptions(top, &line->watch);
+  AddWatchOptions(top, &line->watch, nullptr);
   CLI::App* drain =
       app->add_subcommand("drain", "Refuse new calls, let running ones end");
   CLI::Option* off =
@@ -95,6 +133,22 @@ void Describe(CLI::App* app, CommandLine* line) {
   app->add_subcommand("version", "Versions of sluicectl and of the daemon");
 }
 
+// What is said of a command line without a verb that is one; empty: the
+// trouble is another.
+std::string NoVerb(const CLI::App& app) {
+  if (!app.get_subcommands().empty()) return "";
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands([](auto*) { return true; })) {
+    verbs.push_back(verb->get_name());
+  }
+  const std::vector<std::string> words = app.remaining();
+  if (words.empty()) return "name a verb: " + absl::StrJoin(verbs, ", ");
+  const std::string word = words.front().substr(0, kWordShownMax);
+  if (word.starts_with('-')) return "";
+  return absl::StrCat("there is no verb \"", ShownText(word),
+                      "\"; the nearest is \"", Nearest(word, verbs), "\"");
+}
+
 ExitCode Run(const std::string& verb, const CommandLine& line,
              const Server& server) {
   const Client client(server,
@@ -106,6 +160,10 @@ ExitCode Run(const std::string& verb, const CommandLine& line,
   if (verb == "calls") return Calls(session, line.calls);
   if (verb == "call") return Call(session, line.call_id);
   if (verb == "close") return Close(session, line.call_id);
+  if (verb == "legs") return Legs(session);
+  if (verb == "registrations")
+    return Registrations(session, line.registrations);
+  if (verb == "trace") return Trace(session, line.call_id);
   if (verb == "stats") {
     return line.watch_stats ? WatchStats(session, line.watch) : Stats(session);
   }
@@ -122,10 +180,16 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kUsage;
+    if (error.get_exit_code() == 0) return app.exit(error), kDone;
+    const std::string why = NoVerb(app);
+    if (why.empty()) return app.exit(error), kUsage;
+    std::fprintf(stderr, "sluicectl: %s\n", why.c_str());
+    return kUsage;
   }
-  if ((app.got_subcommand("call") || app.got_subcommand("close")) &&
-      line.call_id.empty()) {
+  const bool names_call = app.got_subcommand("call") ||
+                          app.got_subcommand("close") ||
+                          app.got_subcommand("trace");
+  if (names_call && line.call_id.empty()) {
     std::fprintf(stderr, "sluicectl: an empty CALL-ID names no call\n");
     return kUsage;
   }

@@ -56,8 +56,10 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv,
   app.add_flag("--print-config", line.print_config,
                "Print the effective configuration with every key explained");
   app.add_option("--log-level", line.log_level,
-                 "trace, debug, info, warn or error; outweighs the file")
-      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}))
+                 "debug, info, warn or error (trace is debug); outweighs the "
+                 "file")
+      ->check(CLI::IsMember(std::vector<std::string>(log::kLevelNames.begin(),
+                                                     log::kLevelNames.end())))
       ->type_name("LEVEL");
   app.set_version_flag("--version", "sluiced " SLUICE_VERSION);
   app.footer(
@@ -166,6 +168,9 @@ void PrintReady(const Config& config, const control::ControlThread& control,
   }
   for (const std::string& where : control.rpc_listeners()) {
     absl::StrAppend(&out, "nathelper  ", where, "\n");
+  }
+  for (const std::string& where : control.sip_listeners()) {
+    absl::StrAppend(&out, "sip        ", where, "\n");
   }
   if (!config.http.listen.empty()) {
     absl::StrAppend(&out, "http       http://", config.http.listen, "/\n");

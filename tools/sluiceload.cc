@@ -1,5 +1,6 @@
 // The load generator and measuring instrument: RTP streams through a relay,
-// every packet checked at the other end.
+// every packet checked at the other end; SIP requests and calls through a
+// proxy.
 //
 // Exit codes: 0 done, 1 it could not be done or --strict found a fault, 2
 // usage.
@@ -8,9 +9,7 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,11 +17,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "tools/load/files.h"
 #include "tools/load/process_stats.h"
 #include "tools/load/report.h"
 #include "tools/load/rpc_client.h"
 #include "tools/load/session_plan.h"
 #include "tools/load/session_setup.h"
+#include "tools/load/sip_command.h"
 #include "tools/load/traffic_run.h"
 
 namespace sluice::load {
@@ -103,26 +104,6 @@ absl::Status ResolveRate(Options& o, size_t sessions) {
   }
   o.run.traffic.rate = rate;
   return absl::OkStatus();
-}
-
-absl::Status WriteJson(const std::string& path,
-                       const nlohmann::ordered_json& json) {
-  if (path.empty()) return absl::OkStatus();
-  if (path == "-") {
-    std::cout << json.dump(2) << "\n" << std::flush;
-    return absl::OkStatus();
-  }
-  std::ofstream file(path);
-  file << json.dump(2) << "\n";
-  file.close();
-  if (!file) return absl::UnavailableError(absl::StrCat("cannot write ", path));
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path == "-" ? "/dev/stdin" : path);
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 absl::StatusOr<SessionSetup::Options> SetupOptions(const Options& o) {
@@ -356,9 +337,11 @@ int ExitCode(const absl::Status& status) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Sends RTP through a relay and checks every packet.",
-               "sluiceload");
-  app.set_version_flag("--version", SLUICE_VERSION);
+  CLI::App app(
+      "Sends RTP through a relay, or SIP through a proxy, and checks what "
+      "arrives.",
+      "sluiceload");
+  app.set_version_flag("--version", "sluiceload " SLUICE_VERSION);
   app.require_subcommand(1);
   Options options;
   CLI::App* rtp = app.add_subcommand("rtp", "send RTP, judge what arrives");
@@ -372,6 +355,10 @@ int Main(int argc, char** argv) {
   CLI::App* plan =
       app.add_subcommand("plan", "print the local addresses of the sessions");
   AddPlanOptions(plan, options);
+  CLI::App* sip =
+      app.add_subcommand("sip", "send requests or calls, answer them, measure");
+  SipCommand sip_command;
+  AddSipOptions(sip, sip_command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -380,6 +367,7 @@ int Main(int argc, char** argv) {
   CatchSignals();
   if (rtp->parsed()) return ExitCode(RunRtp(options));
   if (setup->parsed()) return ExitCode(RunSetup(options));
+  if (sip->parsed()) return ExitCode(RunSipCommand(sip_command, g_stop));
   return ExitCode(RunPlan(options));
 }
 

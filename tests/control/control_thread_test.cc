@@ -28,7 +28,7 @@ using ::testing::Not;
 Config SmallConfig() {
   Config config = DefaultConfig();
   config.relay.shards = 1;
-  config.relay.engine = EngineChoice::kEpoll;
+  config.relay.engine = relay::EngineKind::kEpoll;
   config.relay.ports = PortRange(20000, 20099);
   config.nathelper.listen.clear();
   return config;
@@ -78,6 +78,9 @@ TEST_F(ControlThreadTest, AnswersWhatTheDaemonIs) {
   EXPECT_EQ(status->pid, getpid());
   EXPECT_EQ(status->engine, "epoll");
   EXPECT_EQ(status->engine_reason, "asked for by name");
+  ASSERT_EQ(status->shards.size(), 1u);
+  EXPECT_EQ(status->shards[0].sockets, 0u);
+  EXPECT_GT(status->shards[0].sockets_max, 0u);
   ASSERT_EQ(status->listeners.size(), 1u);
   EXPECT_EQ(status->listeners[0].kind, "http");
   ASSERT_EQ(status->interfaces.size(), 1u);

@@ -33,6 +33,16 @@ class HttpApiTest : public ::testing::Test {
     fake_.calls.back().sessions.resize(1);
   }
 
+  void AddMessage(std::string call_id, std::string octets) {
+    fake_.trace.push_back({.at = now_,
+                           .in = true,
+                           .cut = false,
+                           .leg = "inside",
+                           .peer = "udp 192.0.2.1:5060",
+                           .call_id = std::move(call_id),
+                           .octets = std::move(octets)});
+  }
+
   FakeOperator fake_;
   HttpApi api_{fake_, 1.0};
   Micros now_ = SystemClock::Now();
@@ -40,8 +50,10 @@ class HttpApiTest : public ::testing::Test {
 
 TEST_F(HttpApiTest, AnswersEveryPathOfTheManual) {
   AddCall("x");
+  AddMessage("x", "OPTIONS");
   for (const char* path : {"/metrics", "/healthz", "/readyz", "/v1/status",
-                           "/v1/stats", "/v1/calls", "/v1/calls/x"}) {
+                           "/v1/stats", "/v1/calls", "/v1/calls/x", "/v1/legs",
+                           "/v1/registrations", "/v1/trace/x"}) {
     EXPECT_EQ(Ask("GET", path).status, 200) << path;
     EXPECT_EQ(Ask("HEAD", path).status, 200) << path;
   }
@@ -58,6 +70,9 @@ TEST_F(HttpApiTest, SaysWhichMethodsAPathTakes) {
                          {"DELETE", "/v1/status", "GET, HEAD"},
                          {"DELETE", "/v1/calls", "GET, HEAD"},
                          {"POST", "/v1/calls/x", "GET, HEAD, DELETE"},
+                         {"POST", "/v1/legs", "GET, HEAD"},
+                         {"DELETE", "/v1/registrations", "GET, HEAD"},
+                         {"DELETE", "/v1/trace/x", "GET, HEAD"},
                          {"GET", "/v1/drain", "POST"},
                          {"GET", "/v1/reload", "POST"},
                          {"GE", "/healthz", "GET, HEAD"},
@@ -72,9 +87,28 @@ TEST_F(HttpApiTest, SaysWhichMethodsAPathTakes) {
   EXPECT_EQ(fake_.asked, 0);
 }
 
+TEST_F(HttpApiTest, ListsWhatThereIsAtItsRoot) {
+  const ApiResponse response = Ask("GET", "/");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.content_type, "text/plain; charset=utf-8");
+  for (const char* line :
+       {"\nGET, HEAD          /metrics ", "\nGET, HEAD          /healthz ",
+        "\nGET, HEAD          /readyz ", "\nGET, HEAD          /v1/status ",
+        "\nGET, HEAD          /v1/stats ", "\nGET, HEAD          /v1/calls ",
+        "\nGET, HEAD, DELETE  /v1/calls/ID ", "\nGET, HEAD          /v1/legs ",
+        "\nGET, HEAD          /v1/registrations ",
+        "\nGET, HEAD          /v1/trace/ID ", "\nPOST               /v1/drain ",
+        "\nPOST               /v1/reload "}) {
+    EXPECT_NE(response.body.find(line), std::string::npos) << line;
+  }
+  EXPECT_EQ(Ask("POST", "/").allow, "GET, HEAD");
+  EXPECT_EQ(fake_.asked, 0);
+}
+
 TEST_F(HttpApiTest, KnowsNoOtherPaths) {
-  for (const char* path : {"/", "", "*", "/v1", "/v1/", "/v2/status",
-                           "/healthz/", "//healthz", "/v1/status/x"}) {
+  for (const char* path :
+       {"", "*", "/x", "/v1", "/v1/", "/v2/status", "/healthz/", "//healthz",
+        "/v1/status/x", "/v1/legs/x", "/v1/registrations/", "/v1/trace"}) {
     EXPECT_EQ(Ask("GET", path).status, 404) << path;
   }
   EXPECT_EQ(Ask("GET", "/healthz?x=1").status, 200);
@@ -100,6 +134,9 @@ TEST_F(HttpApiTest, RefusesIdsThatAreNotEncoded) {
   for (const char* path : {"/v1/calls/", "/v1/calls/%", "/v1/calls/%g0"}) {
     EXPECT_EQ(Ask("GET", path).status, 400) << path;
     EXPECT_EQ(Ask("DELETE", path).status, 400) << path;
+  }
+  for (const char* path : {"/v1/trace/", "/v1/trace/%", "/v1/trace/%g0"}) {
+    EXPECT_EQ(Ask("GET", path).status, 400) << path;
   }
   EXPECT_EQ(fake_.asked, 0);
 }
@@ -129,9 +166,11 @@ TEST_F(HttpApiTest, RefusesPagesThatAreNoNumbers) {
         "limit=99999999999999999999", "offset=-1", "offset=x",
         "offset=", "offset= 1", "limit=+1", "limit=0x10"}) {
     EXPECT_EQ(Ask("GET", "/v1/calls?"s + query).status, 400) << query;
+    EXPECT_EQ(Ask("GET", "/v1/registrations?"s + query).status, 400) << query;
   }
   for (const char* query : {"", "&&", "x=1", "limits=0", "=", "limit"}) {
     EXPECT_EQ(Ask("GET", "/v1/calls?"s + query).status, 200) << query;
+    EXPECT_EQ(Ask("GET", "/v1/registrations?"s + query).status, 200) << query;
   }
 }
 
@@ -197,6 +236,9 @@ TEST_F(HttpApiTest, TurnsEachFailureIntoItsCode) {
     EXPECT_EQ(Ask("GET", "/v1/status").status, c.code) << c.status;
     EXPECT_EQ(Ask("GET", "/v1/calls").status, c.code) << c.status;
     EXPECT_EQ(Ask("GET", "/v1/calls/x").status, c.code) << c.status;
+    EXPECT_EQ(Ask("GET", "/v1/legs").status, c.code) << c.status;
+    EXPECT_EQ(Ask("GET", "/v1/registrations").status, c.code) << c.status;
+    EXPECT_EQ(Ask("GET", "/v1/trace/x").status, c.code) << c.status;
     EXPECT_EQ(Ask("DELETE", "/v1/calls/x").status, c.code) << c.status;
     EXPECT_EQ(Ask("POST", "/v1/reload").status, c.code) << c.status;
     EXPECT_EQ(Ask("POST", "/v1/drain", R"({"on":true})").status, c.code);
@@ -219,6 +261,58 @@ TEST_F(HttpApiTest, WaitsOnceForAStuckControlThreadAndThenNotForAWhile) {
   fake_.fail = absl::OkStatus();
   now_ = now_ + Micros::Seconds(60);
   EXPECT_EQ(Ask("GET", "/v1/status").status, 200);
+}
+
+TEST_F(HttpApiTest, SaysThatSipIsOff) {
+  fake_.sip_is_off = true;
+  for (const char* path : {"/v1/legs", "/v1/registrations", "/v1/trace/x"}) {
+    const ApiResponse response = Ask("GET", path);
+    EXPECT_EQ(response.status, 404) << path;
+    EXPECT_EQ(Read(response)["error"], "SIP is off") << path;
+  }
+  EXPECT_EQ(Ask("GET", "/metrics").status, 200);
+}
+
+TEST_F(HttpApiTest, FindsRegistrationsByAnyWritingOfTheirAddress) {
+  for (const char* aor : {"sip:alice@example.com", "sip:bob@example.com",
+                          "sip:alice@example.com"}) {
+    fake_.registrations.emplace_back().aor = aor;
+  }
+  EXPECT_EQ(Read(Ask("GET", "/v1/registrations"))["total"], 3);
+  EXPECT_EQ(Read(Ask("GET", "/v1/registrations?aor="))["total"], 3);
+  for (const char* aor :
+       {"sip:alice@example.com", "sip%3Aalice%40example.com",
+        "alice@example.com", "sips:alice@EXAMPLE.com", "SIP:alice@example.com",
+        "sip:%2561lice@example.com;transport=tcp"}) {
+    const Json page = Read(Ask("GET", "/v1/registrations?limit=1&aor="s + aor));
+    EXPECT_EQ(page["total"], 2) << aor;
+    EXPECT_EQ(page["registrations"].size(), 1u) << aor;
+  }
+  EXPECT_EQ(Read(Ask("GET", "/v1/registrations?aor=eve@example.com"))["total"],
+            0);
+}
+
+TEST_F(HttpApiTest, RefusesWhatIsNoAddressOfRecord) {
+  for (const char* aor : {"%", "%g0", "a%20b@example.com", "%1b%5b2J",
+                          "tel:+4930", "http://example.com/", "@", "sip:"}) {
+    const ApiResponse response = Ask("GET", "/v1/registrations?aor="s + aor);
+    EXPECT_EQ(response.status, 400) << aor << response.body;
+    EXPECT_TRUE(Read(response).contains("error"));
+  }
+  EXPECT_EQ(fake_.asked, 0);
+}
+
+TEST_F(HttpApiTest, TracesACallByAHostileId) {
+  const std::string id = "a/b?c\x1b\xff";
+  AddMessage("other", "x");
+  AddMessage(id, "INVITE\r\n");
+  const ApiResponse response = Ask("GET", "/v1/trace/" + PercentEncode(id));
+  ASSERT_EQ(response.status, 200);
+  const Json trace = Read(response);
+  EXPECT_EQ(FromSafeText(trace["call_id"].get<std::string>()), id);
+  ASSERT_EQ(trace["messages"].size(), 1u);
+  EXPECT_EQ(trace["messages"][0]["text"], "INVITE\\x0d\\x0a");
+  EXPECT_EQ(Ask("GET", "/v1/trace/none").status, 404);
 }
 
 TEST_F(HttpApiTest, RefusesToBeSteeredByAnotherSitesPage) {

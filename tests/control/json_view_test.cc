@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "nlohmann/json.hpp"
 #include "tests/fakes/fake_operator.h"
@@ -194,11 +195,117 @@ TEST(StatsJson, HasEveryCounterOfEveryShard) {
   EXPECT_EQ(json["time_s"], 1000.0);
 }
 
+TEST(SipJson, SaysOfEachLegWhatItHas) {
+  const Json json = ToJson(std::vector<SipService::LegView>{
+      {.name = "in",
+       .listeners = {"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"},
+       .chain = {"registrar", "proxy"},
+       .connections = 3,
+       .counters = {{"datagrams_in", 7}, {"closed", 0}}}});
+  EXPECT_EQ(
+      json,
+      Json({{"legs",
+             {{{"name", "in"},
+               {"listeners", {"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"}},
+               {"chain", {"registrar", "proxy"}},
+               {"connections", 3},
+               {"counters", {{"datagrams_in", 7}, {"closed", 0}}}}}}}));
+  EXPECT_EQ(ToJson(std::vector<SipService::LegView>{})["legs"], Json::array());
+}
+
+TEST(SipJson, SaysOfEachRegistrationWhatIsKnown) {
+  SipService::RegistrationPage page{.total = 12};
+  page.registrations = {{.aor = "sip:a@example.com",
+                         .contact = "sip:a@192.0.2.1:5062",
+                         .leg = "in",
+                         .received = "udp:192.0.2.1:40000",
+                         .path = "<sip:edge.example.com;lr>",
+                         .instance = "<urn:uuid:1\x1b>",
+                         .q = 0.5,
+                         .expires_in_s = 299}};
+  page.registrations.emplace_back().contact = "sip:b@\xff";
+  const Json json = ToJson(page, 10, 2);
+  EXPECT_EQ(json["total"], 12);
+  EXPECT_EQ(json["offset"], 10);
+  EXPECT_EQ(json["limit"], 2);
+  const Json& a = json["registrations"][0];
+  EXPECT_EQ(a["contact"], "sip:a@192.0.2.1:5062");
+  EXPECT_EQ(a["q"], 0.5);
+  EXPECT_EQ(a["expires_in_s"], 299);
+  EXPECT_EQ(a["received"], "udp:192.0.2.1:40000");
+  EXPECT_EQ(a["path"], "<sip:edge.example.com;lr>");
+  EXPECT_EQ(a["instance"], "<urn:uuid:1\\x1b>");
+  const Json& b = json["registrations"][1];
+  EXPECT_EQ(b["contact"], "sip:b@\\xff");
+  for (const char* unknown : {"received", "path", "instance"}) {
+    EXPECT_EQ(b[unknown], nullptr) << unknown;
+  }
+}
+
+std::vector<SipTrace::Entry> TwoMessages() {
+  return {{.at = Micros::Seconds(990),
+           .in = true,
+           .cut = false,
+           .leg = "in",
+           .peer = "udp 192.0.2.1:5060",
+           .call_id = "x",
+           .octets = "INVITE sip:b SIP/2.0\r\nFrom: \"\x1b[2J\0\xff\"\r\n"s},
+          {.at = Micros::Millis(990'250),
+           .in = false,
+           .cut = true,
+           .leg = "out",
+           .peer = "tls 192.0.2.2:5061",
+           .call_id = "x",
+           .octets = "INVITE"}};
+}
+
+TEST(SipJson, SaysOfATraceWhenWhereAndWhatToTheOctet) {
+  const Json json = ToJson(TwoMessages(), "x\x07", kNow);
+  EXPECT_EQ(json["call_id"], "x\\x07");
+  ASSERT_EQ(json["messages"].size(), 2u);
+  const Json& first = json["messages"][0];
+  EXPECT_EQ(first["age_s"], 10.0);
+  EXPECT_EQ(first["after_s"], 0.0);
+  EXPECT_EQ(first["direction"], "in");
+  EXPECT_EQ(first["leg"], "in");
+  EXPECT_EQ(first["peer"], "udp 192.0.2.1:5060");
+  EXPECT_EQ(first["cut"], false);
+  EXPECT_EQ(first["text"],
+            "INVITE sip:b SIP/2.0\\x0d\\x0a"
+            "From: \"\\x1b[2J\\x00\\xff\"\\x0d\\x0a");
+  EXPECT_EQ(FromSafeText(first["text"].get<std::string>()),
+            TwoMessages()[0].octets);
+  const Json& second = json["messages"][1];
+  EXPECT_EQ(second["age_s"], 9.75);
+  EXPECT_EQ(second["after_s"], 0.25);
+  EXPECT_EQ(second["direction"], "out");
+  EXPECT_EQ(second["cut"], true);
+  for (const char c : Dump(json)) {
+    ASSERT_TRUE(c == '\n' || (c >= 0x20 && c < 0x7f)) << int{c};
+  }
+  // It came after the clock was read.
+  EXPECT_EQ(
+      ToJson(TwoMessages(), "x", Micros::Seconds(1))["messages"][0]["age_s"],
+      0.0);
+}
+
+TEST(StatusJson, SaysNullForTheLoadOfAShardThatCanHoldNothing) {
+  FakeOperator fake(1);
+  fake.status.shards[0].sockets_max = 0;
+  EXPECT_EQ(ToJson(fake.status, true)["shards"][0]["load"], nullptr);
+}
+
 TEST(StatusJson, CountsFreePortsAndNamesEveryManagerOutcome) {
   FakeOperator fake;
   const Json json = ToJson(fake.status, /*ready=*/true);
   EXPECT_EQ(json["ports"]["free"], 49990);
   EXPECT_EQ(json["interfaces"][0]["ports"]["taken"], 8);
+  ASSERT_EQ(json["shards"].size(), 2u);
+  EXPECT_EQ(json["shards"][1], Json({{"shard", 1},
+                                     {"engine", "epoll"},
+                                     {"sockets", 4},
+                                     {"sockets_max", 16},
+                                     {"load", 0.25}}));
   EXPECT_EQ(json["ready"], true);
   EXPECT_EQ(json["draining"], false);
   for (const relay::NamedNumber& outcome : kManagerOutcomes) {

@@ -126,7 +126,8 @@ class Exposition {
 };
 
 Exposition Render(FakeOperator& fake) {
-  return Exposition(RenderMetrics(fake, fake.Status(), 1234.5));
+  return Exposition(
+      RenderMetrics(fake, fake.Status(), fake.SipNumbers(), 1234.5));
 }
 
 TEST(Exposition, CanRefuse) {
@@ -201,6 +202,44 @@ TEST(Metrics, KeepTheShardsWhenTheControlThreadDoesNotAnswer) {
   EXPECT_EQ(page.Value("sluice_control_up"), 0);
   EXPECT_TRUE(page.Has("sluice_packets_in_total{shard=\"0\"}"));
   EXPECT_FALSE(page.Has("sluice_calls"));
+}
+
+TEST(Metrics, KeepAFamilyOfTheSipSideTogether) {
+  FakeOperator fake;
+  // As they come: leg by leg, and one more of a family that has been.
+  fake.sip_numbers = {
+      {"sip_requests_in", "Requests received", {}, 5},
+      {"sip_transport_closed", "Of a leg", {{"leg", "a"}}, 1},
+      {"sip_transport_opened", "Of a leg", {{"leg", "a"}}, 2},
+      {"sip_transport_closed", "Of a leg, again", {{"leg", "b"}}, 3},
+      {"sip_drops", "Dropped", {{"reason", "forged"}, {"leg", "a"}}, 4}};
+  const Exposition page = Render(fake);
+  EXPECT_EQ(page.errors(), std::vector<std::string>());
+  EXPECT_EQ(page.Value("sluice_sip_requests_in_total"), 5);
+  EXPECT_EQ(page.Value("sluice_sip_transport_closed_total{leg=\"a\"}"), 1);
+  EXPECT_EQ(page.Value("sluice_sip_transport_closed_total{leg=\"b\"}"), 3);
+  EXPECT_EQ(page.Value("sluice_sip_transport_opened_total{leg=\"a\"}"), 2);
+  EXPECT_EQ(page.Value("sluice_sip_drops_total{reason=\"forged\",leg=\"a\"}"),
+            4);
+  EXPECT_EQ(page.Type("sluice_sip_drops_total"), "counter");
+  EXPECT_EQ(page.Help("sluice_sip_transport_closed_total"), "Of a leg");
+}
+
+TEST(Metrics, EscapeNamesAndLabelsOfTheSipSide) {
+  FakeOperator fake;
+  fake.sip_numbers = {{"sip_odd name!", "Odd", {{"a b", "q\"b\\n\nx"}}, 1}};
+  const Exposition page = Render(fake);
+  EXPECT_EQ(page.errors(), std::vector<std::string>());
+  EXPECT_EQ(page.Value("sluice_sip_odd_name__total{a_b=\"q\\\"b\\\\n\\nx\"}"),
+            1);
+}
+
+TEST(Metrics, LeaveTheSipSideOutWhenItIsOff) {
+  FakeOperator fake;
+  const auto page = Render(fake);
+  for (const auto& [series, value] : page.values()) {
+    EXPECT_EQ(series.find("sluice_sip_"), std::string::npos) << series;
+  }
 }
 
 // Calls come and go; the page must not grow with them.

@@ -170,7 +170,8 @@ TEST(NatHelperRpcListen, KnowsOurFormsAndTheOriginals) {
 // waited for has come.
 class Client {
  public:
-  explicit Client(const std::string& listener) {
+  // `from`: the address to come from; "" leaves it to the kernel.
+  explicit Client(const std::string& listener, const std::string& from = "") {
     sockaddr_storage address{};
     socklen_t length = 0;
     if (listener.starts_with("unix:")) {
@@ -186,6 +187,13 @@ class Client {
       length = endpoint->ToSockaddr(endpoint->family(), &address);
     }
     fd_ = net::Fd(socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!from.empty()) {
+      const auto own = Endpoint::Parse(from);
+      CHECK(own.has_value());
+      sockaddr_storage local{};
+      const socklen_t size = own->ToSockaddr(address.ss_family, &local);
+      CHECK(bind(fd_.get(), reinterpret_cast<sockaddr*>(&local), size) == 0);
+    }
     // The backlog takes it: nobody has to accept yet.
     CHECK(connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), length) ==
           0);
@@ -257,7 +265,7 @@ TEST_F(NatHelperRpcServer, AnswersOneRequestAConnectionOnEveryListener) {
   EXPECT_EQ(Count("allocate_ok"), 3u);
   EXPECT_EQ(Count("requests_answered"), 3u);
   EXPECT_EQ(Count("connections_replies"), 3u);
-  EXPECT_EQ(rpc_.connections(), 0);
+  EXPECT_EQ(Count("connections_closed"), Count("connections_accepted"));
 
   // What follows the first request is not read.
   Client twice(rpc_.listeners()[0]);
@@ -334,11 +342,62 @@ TEST_F(NatHelperRpcServer, KeepsItsUnixSocketToItsUser) {
   EXPECT_EQ(info.st_mode & 0777u, 0600u);
 
   using Peer = net::StreamServer::Peer;
-  EXPECT_TRUE(RpcAcceptsPeer(Peer{.unix_socket = true, .uid = 0}, 1000));
-  EXPECT_TRUE(RpcAcceptsPeer(Peer{.unix_socket = true, .uid = 1000}, 1000));
-  EXPECT_FALSE(RpcAcceptsPeer(Peer{.unix_socket = true, .uid = 1001}, 1000));
-  EXPECT_FALSE(RpcAcceptsPeer(Peer{.unix_socket = true, .uid = 1001}, 0));
-  EXPECT_TRUE(RpcAcceptsPeer(Peer{.unix_socket = false, .uid = 1001}, 1000));
+  EXPECT_TRUE(RpcAcceptsPeer(Peer{.unix_socket = true, .uid = 0}, 1000, {}));
+  EXPECT_TRUE(RpcAcceptsPeer(Peer{.unix_socket = true, .uid = 1000}, 1000, {}));
+  EXPECT_FALSE(
+      RpcAcceptsPeer(Peer{.unix_socket = true, .uid = 1001}, 1000, {}));
+  EXPECT_FALSE(RpcAcceptsPeer(Peer{.unix_socket = true, .uid = 1001}, 0, {}));
+}
+
+std::vector<Prefix> Allow(const std::vector<std::string>& texts) {
+  return *ParsePrefixes(texts);
+}
+
+TEST(NatHelperRpcPeer, ByTcpMustBeAllowedOrWhereNobodyIsOnLoopback) {
+  const auto accepts = [](const char* from, absl::Span<const Prefix> allow) {
+    return RpcAcceptsPeer({.address = *Endpoint::Parse(from)}, 0, allow);
+  };
+  for (const char* local : {"127.0.0.1:9", "127.9.9.9:9", "[::1]:9"}) {
+    EXPECT_TRUE(accepts(local, {})) << local;
+  }
+  for (const char* remote : {"10.0.0.1:9", "192.0.2.1:9", "[2001:db8::1]:9"}) {
+    EXPECT_FALSE(accepts(remote, {})) << remote;
+  }
+  const auto allow = Allow({"10.0.0.0/8", "2001:db8::1"});
+  EXPECT_TRUE(accepts("10.255.0.1:9", allow));
+  EXPECT_TRUE(accepts("[::ffff:10.0.0.1]:9", allow));
+  EXPECT_TRUE(accepts("[2001:db8::1]:9", allow));
+  EXPECT_FALSE(accepts("11.0.0.1:9", allow));
+  EXPECT_FALSE(accepts("[2001:db8::2]:9", allow));
+  EXPECT_FALSE(accepts("127.0.0.1:9", allow));
+}
+
+TEST_F(NatHelperRpcServer, ClosesAndCountsWhoIsNotAllowed) {
+  NatHelperRpc strict(loop_, sessions_, {.allow = Allow({"127.0.0.9"})});
+  ASSERT_TRUE(strict.Listen("tcp:127.0.0.1:0").ok());
+  const auto count = [&strict](std::string_view name) {
+    for (const auto& [key, value] : strict.counters()) {
+      if (key == name) return value;
+    }
+    return uint64_t{999};
+  };
+  Client stranger(strict.listeners()[0]);
+  stranger.Send(Framed(Hex(kCloseHex)));
+  EXPECT_EQ(stranger.ReadAll(loop_), "");
+  EXPECT_TRUE(sessions_.closes.empty());
+  EXPECT_EQ(count("connections_peers_refused"), 1u);
+  EXPECT_EQ(count("connections_accepted"), 0u);
+
+  Client friendly(strict.listeners()[0], "127.0.0.9:0");
+  friendly.Send(Framed(Hex(kCloseHex)));
+  EXPECT_EQ(friendly.ReadAll(loop_), Hex("00000004 050b 08 81"));
+
+  strict.SetAllow(Allow({"127.0.0.1"}));
+  Client after(strict.listeners()[0]);
+  after.Send(Framed(Hex(kCloseHex)));
+  EXPECT_EQ(after.ReadAll(loop_), Hex("00000004 050b 08 81"));
+  EXPECT_EQ(count("connections_peers_refused"), 1u);
+  EXPECT_EQ(count("connections_accepted"), 2u);
 }
 
 TEST_F(NatHelperRpcServer, GivesUpOnHalfARequestAndOnSilence) {
@@ -365,18 +424,6 @@ TEST_F(NatHelperRpcServer, LetsTheOldestWaitingConnectionGoForANewOne) {
   EXPECT_EQ(third.ReadAll(loop_), Hex("00000004 050b 08 81"));
   second.Send(Framed(Hex(kCloseHex)));
   EXPECT_EQ(second.ReadAll(loop_), Hex("00000004 050b 08 81"));
-}
-
-TEST_F(NatHelperRpcServer, TakesNoMoreOnceToldToStop) {
-  ASSERT_TRUE(rpc_.Listen("unix:" + folder_ + "/n.sock").ok());
-  Client running(rpc_.listeners()[0]);
-  while (rpc_.connections() == 0) loop_.RunOnce(Micros::Millis(5));
-  Client late(rpc_.listeners()[0]);
-  rpc_.StopAccepting();
-  running.Send(Framed(Hex(kCloseHex)));
-  EXPECT_EQ(running.ReadAll(loop_), Hex("00000004 050b 08 81"));
-  EXPECT_EQ(late.ReadAll(loop_), "");
-  EXPECT_EQ(Count("connections_accepted"), 1u);
 }
 
 TEST_F(NatHelperRpcServer, SaysWhyItCannotListen) {

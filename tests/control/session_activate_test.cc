@@ -83,6 +83,31 @@ TEST(Activate, LearnsAnySourceOnlyForAPrivateAddressOfAnotherNetwork) {
   EXPECT_TRUE(TargetOf(Flows(w)[0], Side::kTo).learn_any);
 }
 
+TEST(Activate, LearnsNobodyOfTheNetworkOfTheAdvertisedAddress) {
+  auto options = World::Defaults();
+  options.interfaces = {{.name = "inside",
+                         .address = IpAddress::V4(10, 1, 1, 1),
+                         .advertise = IpAddress::V4(192, 168, 1, 1)},
+                        {.name = "outside", .address = kOutside}};
+  const struct {
+    IpAddress phone;
+    bool learn;
+  } rows[] = {{IpAddress::V4(192, 168, 9, 9), false},
+              {IpAddress::V4(10, 9, 9, 9), false},
+              {IpAddress::V4(172, 16, 9, 9), true}};
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.phone.ToString());
+    World w(options);
+    ASSERT_TRUE(w.Offer(Key("c"), {Audio(row.phone, 4000)}).ok());
+    ASSERT_TRUE(w.manager
+                    .Allocate(Key("c"), Side::kTo, IpAddress::V4(10, 1, 1, 1),
+                              std::vector<Media>{Audio(kBob, 6000)})
+                    .ok());
+    ASSERT_TRUE(w.manager.Activate(Key("c")).ok());
+    EXPECT_EQ(TargetOf(Flows(w)[0], Side::kFrom).learn_any, row.learn);
+  }
+}
+
 // A learnt source would slip past the lists.
 TEST(Activate, LearnsNobodyWhereTheOperatorHasListedTargets) {
   for (const bool listed : {false, true}) {
@@ -209,9 +234,10 @@ TEST(Activate, SendsToLoopbackFromLoopbackOnly) {
   EXPECT_TRUE(w.manager.Activate(Key("good")).ok());
   // A callee that says so, reached from the outside one.
   ASSERT_TRUE(allocate("bad", Side::kFrom, kOutside, kAlice, 4000).ok());
-  ASSERT_TRUE(allocate("bad", Side::kTo, loop, loop, 6000).ok());
-  EXPECT_TRUE(
-      absl::IsPermissionDenied(w.manager.Activate(Key("bad")).status()));
+  const uint64_t sockets = w.plane.sockets_opened;
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      allocate("bad", Side::kTo, loop, loop, 6000).status()));
+  EXPECT_EQ(w.plane.sockets_opened, sockets);
   // Nor by a move.
   EXPECT_TRUE(absl::IsPermissionDenied(
       allocate("good", Side::kTo, loop, loop, 6000).status()));
@@ -251,6 +277,20 @@ TEST(Draining, RefusesNewCallsAndServesLiveOnes) {
   EXPECT_TRUE(w.NothingLeft());
   w.manager.SetDraining(false);
   EXPECT_TRUE(w.Offer(Key("new"), {Audio(kAlice, 4000)}).ok());
+}
+
+// What an operator forbids while a call is up is not asked of what it has.
+TEST(Reconfigure, AMoveIsJudgedByTheLinesThatMove) {
+  World w;
+  ASSERT_TRUE(
+      w.Offer(Key("c"), {Audio(kAlice, 4000), Audio(kAlice, 4002)}).ok());
+  auto options = World::Defaults();
+  options.deny_targets =
+      *ParsePrefixes(std::vector<std::string>{"198.51.100.77"});
+  w.manager.Reconfigure(options);
+  EXPECT_TRUE(w.Offer(Key("c"), {Audio(kAlice, 4000), Audio(kBob, 5000)}).ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      w.Offer(Key("c"), {Audio(kAlice, 4004), Audio(kBob, 5000)}).status()));
 }
 
 TEST(Reconfigure, AppliesLimitsTimersAndLatchToWhatComes) {

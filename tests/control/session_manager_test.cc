@@ -455,6 +455,54 @@ TEST(Allocate, OffersAndForksOfOneCallHaveALimit) {
   EXPECT_TRUE(w.manager.Validate());
 }
 
+// A re-INVITE a second and a hunt group: each within its limits, together most
+// of the ports.
+TEST(Allocate, PortsOfOneCallHaveALimit) {
+  auto options = World::Defaults();
+  options.max_flows_per_call = 5;  // ten ports
+  World w(options);
+  ASSERT_TRUE(w.Offer(Key("c"), {Audio(kAlice, 4000)}).ok());
+  for (const char* to : {"bob", "carol"}) {
+    const SessionKey key = Key("c", 1, "alice", to);
+    ASSERT_TRUE(w.Reply(key, {Audio(kBob, 6000)}).ok());
+    ASSERT_TRUE(w.manager.Activate(key).ok());
+  }
+  ASSERT_TRUE(w.Offer(Key("c", 1, "bob", "alice"), {Audio(kBob, 6000)}).ok());
+  // Whoever asks for the ninth to eleventh has none of them.
+  const std::vector<Media> three = {Audio(kBob, 6100), Fax(kBob, 6102)};
+  for (const SessionKey& key : {Key("c", 1, "alice", "dave"), Key("c", 2)}) {
+    EXPECT_TRUE(absl::IsResourceExhausted(w.Reply(key, three).status()));
+  }
+  EXPECT_EQ(w.plane.sockets(), 8u);
+  EXPECT_EQ(w.counter("allocate_call_ports_full"), 2u);
+  // What fits is taken, what is known is answered, and other calls are theirs.
+  EXPECT_TRUE(w.Offer(Key("c", 2), {Audio(kAlice, 4000)}).ok());
+  EXPECT_FALSE(w.Offer(Key("c", 3), {Fax(kAlice, 4000)}).ok());
+  EXPECT_TRUE(w.Offer(Key("c", 3), {}).ok());
+  EXPECT_TRUE(w.Offer(Key("c"), {Audio(kAlice, 4444)}).ok());
+  EXPECT_TRUE(w.Offer(Key("other"), {Audio(kAlice, 4000)}).ok());
+  // Ports that are given back are counted no more.
+  (void)w.manager.Close(Key("c", 2));
+  EXPECT_TRUE(w.Reply(Key("c", 3), {Audio(kBob, 6000)}).ok());
+  EXPECT_TRUE(w.manager.Validate());
+  // Nor has a call more to begin with.
+  EXPECT_TRUE(absl::IsResourceExhausted(
+      w.Offer(Key("d"), std::vector<Media>(6, Audio(kAlice, 4000))).status()));
+  EXPECT_EQ(w.calls(), 2u);
+}
+
+// One session at its own limit always fits.
+TEST(Allocate, TheLimitOfACallIsCountedInFlowsOfTwoPorts) {
+  auto options = World::Defaults();
+  options.max_flows_per_session = 4;
+  options.max_flows_per_call = 4;
+  World w(options);
+  ASSERT_TRUE(
+      w.Offer(Key("c"), {Audio(kAlice, 4000), Audio(kAlice, 4002)}).ok());
+  ASSERT_TRUE(w.Reply(Key("c"), {Audio(kBob, 6000), Audio(kBob, 6002)}).ok());
+  EXPECT_TRUE(w.manager.Activate(Key("c")).ok());
+}
+
 TEST(Allocate, IdsAreOpaqueOctets) {
   World w;
   const std::string nul("a\0b", 3), other("a\0c", 3);

@@ -244,6 +244,11 @@ TEST(Status, EveryWayAVerbCanEndIsCountedOnce) {
        [](World& w) {
          (void)w.Offer(Key("c"), {Audio(IpAddress::V4(224, 0, 0, 1), 4000)});
        }},
+      {"allocate_unreachable", nothing,
+       [](World& w) {
+         (void)w.Offer(Key("c"),
+                       {Audio(*IpAddress::Parse("2001:db8::7"), 4000)});
+       }},
       {"allocate_draining", [](World& w) { w.manager.SetDraining(true); },
        offer},
       {"allocate_calls_full",
@@ -261,6 +266,14 @@ TEST(Status, EveryWayAVerbCanEndIsCountedOnce) {
          }
        },
        [](World& w) { (void)w.Offer(Key("c", 1000), {}); }},
+      {"allocate_call_ports_full",
+       [&](World& w) {
+         auto options = World::Defaults();
+         options.max_flows_per_call = 2;
+         w.manager.Reconfigure(options);
+         offer_and_reply(w);
+       },
+       [&](World& w) { (void)w.Offer(Key("c", 2), audio); }},
       {"allocate_old_cseq",
        [&](World& w) { (void)w.Offer(Key("c", 2), audio); }, offer},
       {"allocate_other_media", offer,
@@ -296,16 +309,6 @@ TEST(Status, EveryWayAVerbCanEndIsCountedOnce) {
          w.Ring(Key("c", 2));
        },
        activate},
-      {"activate_bad_target",
-       [&](World& w) {
-         const IpAddress loop = IpAddress::V4(127, 0, 0, 1);
-         (void)w.manager.Allocate(Key("c"), Side::kFrom, loop, audio);
-         (void)w.Reply(Key("c"), {Audio(loop, 6000)});
-         (void)w.manager.Allocate(Key("d"), Side::kFrom, kOutside,
-                                  std::vector<Media>{Audio(loop, 6000)});
-         (void)w.Reply(Key("d"), reply);
-       },
-       [](World& w) { (void)w.manager.Activate(Key("d")); }},
       {"activate_failed",
        [&](World& w) {
          offer_and_reply(w);

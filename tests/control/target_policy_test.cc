@@ -154,12 +154,104 @@ TEST(TargetPolicy, DecidesByAddressAndPort) {
   for (const Row& row : rows) Check(policy, row);
 }
 
+// A translator or a tunnel on the way would send it to the IPv4 address inside.
+TEST(TargetPolicy, JudgesTheIPv4AddressInsideAnIPv6One) {
+  const TargetPolicy policy(World());
+  const Row rows[] = {
+      // IPv4-compatible.
+      {.ip = "::127.0.0.1", .refused = "loopback"},
+      {.ip = "::169.254.169.254", .refused = "link-local"},
+      {.ip = "::2", .refused = "reserved"},
+      {.ip = "::198.51.100.7"},
+      // NAT64.
+      {.ip = "64:ff9b::127.0.0.1", .refused = "loopback"},
+      {.ip = "64:ff9b::7f00:1", .refused = "loopback"},
+      {.ip = "64:ff9b::169.254.169.254", .refused = "link-local"},
+      {.ip = "64:ff9b::224.0.0.1", .refused = "multicast"},
+      {.ip = "64:ff9b::255.255.255.255", .refused = "broadcast"},
+      {.ip = "64:ff9b::", .refused = "reserved"},
+      {.ip = "64:ff9b::192.0.2.9", .refused = "relay.deny_targets"},
+      {.ip = "64:ff9b::203.0.113.1", .port = 8004, .refused = "control port"},
+      {.ip = "64:ff9b::203.0.113.1", .port = 8003, .refused = "control port"},
+      {.ip = "64:ff9b::203.0.113.200", .port = 9080, .refused = "control port"},
+      {.ip = "64:ff9b::203.0.113.1", .refused = "address of this relay"},
+      {.ip = "64:ff9b::198.51.100.7"},
+      {.ip = "64:ff9b::198.51.100.7", .port = 1023, .refused = "below 1024"},
+      // NAT64 by a prefix of somebody's own, of 96, 64, 56 and 48 bits.
+      {.ip = "64:ff9b:1::127.0.0.1", .refused = "loopback"},
+      {.ip = "64:ff9b:1:aa:bb:cc:127.0.0.1", .refused = "loopback"},
+      {.ip = "64:ff9b:1:2:7f:0:100:0", .refused = "loopback"},
+      {.ip = "64:ff9b:1:207f:0:100::", .refused = "loopback"},
+      {.ip = "64:ff9b:1:7f00:0:100::", .refused = "loopback"},
+      {.ip = "64:ff9b:1:7f00:0:100:0:1", .refused = "loopback"},
+      {.ip = "64:ff9b:1::", .refused = "reserved"},
+      {.ip = "64:ff9b:1::198.51.100.7"},
+      {.ip = "64:ff9b:1:c633:64:700::"},
+      {.ip = "64:ff9b:1::192.0.2.9", .refused = "relay.deny_targets"},
+      {.ip = "64:ff9b:1:c000:2:900::", .refused = "relay.deny_targets"},
+      // 6to4.
+      {.ip = "2002:7f00:1::1", .refused = "loopback"},
+      {.ip = "2002:a9fe:a9fe::", .refused = "link-local"},
+      {.ip = "2002:c000:209:1::5", .refused = "relay.deny_targets"},
+      {.ip = "2002:cb00:7101::1", .port = 8004, .refused = "control port"},
+      {.ip = "2002:c633:6407::1"},
+      // Near misses carry nothing.
+      {.ip = "64:ff9b:2::127.0.0.1"},
+      {.ip = "64:ff9b::1:127.0.0.1"},
+      {.ip = "2003:7f00:1::1"},
+      {.ip = "2001:db8::127.0.0.1"},
+  };
+  for (const Row& row : rows) Check(policy, row);
+}
+
+TEST(TargetPolicy, AnIPv4AddressInsideIsAskedForAmongOurMediaPorts) {
+  TargetPolicy::Options options = World();
+  options.own.clear();
+  const TargetPolicy policy(std::move(options));
+  const auto status = policy.Check(
+      Ip("64:ff9b::203.0.113.1"), 20000, 2, [](const Endpoint& endpoint) {
+        return endpoint == *Endpoint::Parse("203.0.113.1:20001");
+      });
+  EXPECT_TRUE(absl::IsPermissionDenied(status));
+  const std::string words(status.message());
+  EXPECT_NE(words.find("media port"), std::string::npos) << words;
+  EXPECT_NE(words.find("64:ff9b::cb00:7101"), std::string::npos) << words;
+}
+
+TEST(TargetPolicy, AnAddressInsideIsNotAllowedByItsOutside) {
+  TargetPolicy::Options options = World();
+  options.allow = Prefixes({"64:ff9b::/96", "198.51.100.0/24"});
+  const TargetPolicy policy(std::move(options));
+  Check(policy, {.ip = "64:ff9b::198.51.100.7"});
+  Check(policy,
+        {.ip = "64:ff9b::198.51.101.7", .refused = "relay.allow_targets"});
+  Check(policy, {.ip = "2002:c633:6407::1", .refused = "relay.allow_targets"});
+}
+
+TEST(TargetPolicy, AnInterfaceReachesItsOwnFamilyOnly) {
+  const auto from = [](const char* interface, const char* ip) {
+    return TargetPolicy::CheckFrom(Ip(interface), Ip(ip));
+  };
+  EXPECT_TRUE(from("203.0.113.1", "198.51.100.7").ok());
+  EXPECT_TRUE(from("203.0.113.1", "::ffff:198.51.100.7").ok());
+  EXPECT_TRUE(from("2001:db8::1", "2001:db8::2").ok());
+  EXPECT_TRUE(from("2001:db8::1", "64:ff9b::198.51.100.7").ok());
+  EXPECT_TRUE(from("::1", "::1").ok());
+  for (const auto& status :
+       {from("203.0.113.1", "2001:db8::2"), from("127.0.0.1", "::1"),
+        from("2001:db8::1", "198.51.100.7"), from("::1", "127.0.0.1"),
+        from("2001:db8::1", "64:ff9b::127.0.0.1")}) {
+    EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  }
+}
+
 TEST(TargetPolicy, AllowsLoopbackWhereMediaIsOnLoopback) {
   TargetPolicy::Options options = World();
   options.own.push_back(Ip("127.0.0.1"));
   const TargetPolicy policy(std::move(options));
   Check(policy, {.ip = "127.0.0.1"});
   Check(policy, {.ip = "127.0.0.1", .port = 9080, .refused = "control port"});
+  Check(policy, {.ip = "::1"});  // is no 0.0.0.1
   EXPECT_TRUE(TargetPolicy::CheckFrom(Ip("127.0.0.1"), Ip("127.9.9.9")).ok());
   EXPECT_TRUE(TargetPolicy::CheckFrom(Ip("203.0.113.1"), Ip("10.0.0.1")).ok());
   EXPECT_TRUE(absl::IsPermissionDenied(

@@ -43,6 +43,9 @@ class FakeOperator final : public OperatorApi {
                                  .ports_total = 50000,
                                  .ports_taken = 8,
                                  .ports_quarantined = 2});
+    for (uint32_t i = 0; i < shard_count; ++i) {
+      status.shards.push_back({.sockets = 4 * i, .sockets_max = 16});
+    }
     status.listeners.push_back(
         {.kind = "nathelper", .address = "unix:/tmp/n.sock"});
     status.rpc_counters.emplace_back("accepted", 3);
@@ -101,6 +104,45 @@ class FakeOperator final : public OperatorApi {
     if (!fail.ok()) return fail;
     return reload;
   }
+  absl::StatusOr<std::vector<SipService::LegView>> Legs() override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    if (sip_is_off) return SipIsOff();
+    return legs;
+  }
+  absl::StatusOr<SipService::RegistrationPage> Registrations(
+      const std::string& aor, size_t offset, size_t limit) override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    if (sip_is_off) return SipIsOff();
+    SipService::RegistrationPage page;
+    for (const SipService::RegistrationView& one : registrations) {
+      if (!aor.empty() && one.aor != aor) continue;
+      if (page.total++ >= offset && page.registrations.size() < limit) {
+        page.registrations.push_back(one);
+      }
+    }
+    return page;
+  }
+  absl::StatusOr<std::vector<SipTrace::Entry>> Trace(
+      const std::string& call_id) override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    if (sip_is_off) return SipIsOff();
+    std::vector<SipTrace::Entry> found;
+    for (const SipTrace::Entry& one : trace) {
+      if (one.call_id == call_id) found.push_back(one);
+    }
+    if (found.empty()) {
+      return absl::NotFoundError("no message of this call is kept");
+    }
+    return found;
+  }
+  absl::StatusOr<std::vector<SipService::Number>> SipNumbers() override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    return sip_numbers;
+  }
 
   bool ready() const override { return is_ready; }
   uint32_t shards() const override {
@@ -116,11 +158,18 @@ class FakeOperator final : public OperatorApi {
   DaemonStatus status;
   std::vector<CallView> calls;
   absl::StatusOr<std::string> reload = std::string("nothing changed");
+  std::vector<SipService::LegView> legs;
+  std::vector<SipService::RegistrationView> registrations;
+  std::vector<SipTrace::Entry> trace;
+  std::vector<SipService::Number> sip_numbers;
+  bool sip_is_off = false;
   absl::Status fail;
   bool is_ready = true;
   int asked = 0;
 
  private:
+  static absl::Status SipIsOff() { return absl::NotFoundError("SIP is off"); }
+
   std::vector<relay::ShardCounters> shards_;
 };
 

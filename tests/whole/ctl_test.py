@@ -65,13 +65,13 @@ def rtp(sequence: int) -> bytes:
 
 
 class Daemon:
-    def __init__(self, folder):
+    def __init__(self, folder, settings=""):
         self.folder = pathlib.Path(folder)
         self.control = str(self.folder / "control.sock")
         self.helper = NatHelper(str(self.folder / "nathelper.sock"))
         self.http_port = free_port()
         self.config = self.folder / "sluice.toml"
-        self.write("")
+        self.write(settings)
         self.process = subprocess.Popen(
             [SLUICED, "--config", self.config], stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True)
@@ -168,6 +168,31 @@ class CtlTest(unittest.TestCase):
         self.assertEqual(status["manager"]["activate_new"], 1)
         self.assertEqual(len(status["listeners"]), 3)
 
+    def test_status_says_how_full_each_shard_is(self):
+        self.assertEqual(self.json("calls", "-q"), [])
+        for n in range(3):  # each goes to the emptier shard
+            Call(self.daemon, f"c{n}")
+        status = self.wait_for(
+            lambda s: sum(shard["sockets"] for shard in s["shards"]) == 12,
+            "status")
+        self.assertEqual([shard["sockets"] for shard in status["shards"]],
+                         [8, 4])
+        for number, shard in enumerate(status["shards"]):
+            self.assertEqual(shard["shard"], number)
+            self.assertEqual(shard["engine"], status["engine"])
+            self.assertAlmostEqual(shard["load"],
+                                   shard["sockets"] / shard["sockets_max"])
+        text = self.ctl("status")
+        self.assertRegex(text, r"(?m)^SHARD +ENGINE +SOCKETS +OF +LOAD$")
+        self.assertRegex(text, rf"(?m)^0 +{status['engine']} +8 +[\d ]+ \d+\.\d %$")
+        self.assertRegex(text, rf"(?m)^1 +{status['engine']} +4 +[\d ]+ \d+\.\d %$")
+
+    def test_the_http_root_lists_what_there_is(self):
+        url = f"http://127.0.0.1:{self.daemon.http_port}/"
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+            self.assertEqual(answer.headers.get_content_type(), "text/plain")
+            self.assertIn("/v1/status", answer.read().decode())
+
     def test_calls_lists_them_in_pages_and_by_id(self):
         self.assertEqual(self.ctl("calls"), "no calls\n")
         for n in range(5):
@@ -177,6 +202,8 @@ class CtlTest(unittest.TestCase):
                          ["CALL-ID"] + [f"call-{n}" for n in range(5)])
         self.assertEqual(self.ctl("calls", "-q", "--offset", "3"),
                          "call-3\ncall-4\n")
+        self.assertEqual(self.json("calls", "-q", "--offset", "3"),
+                         ["call-3", "call-4"])
         part = self.ctl("calls", "--limit", "2")
         self.assertTrue(part.endswith("2 of 5 calls\n"), part)
         answer = self.json("calls", "--limit", "2", "--offset", "1")
@@ -468,7 +495,8 @@ def http(status, body):
             % (status, len(body)) + body)
 
 
-VERBS = (["status"], ["calls"], ["call", "x"], ["close", "x"], ["stats"],
+VERBS = (["status"], ["calls"], ["call", "x"], ["close", "x"], ["legs"],
+         ["registrations"], ["registrations", "-q"], ["trace", "x"], ["stats"],
          ["top", "--count", "1", "--interval", "0.1"], ["drain"],
          ["drain", "--off"], ["reload"], ["version"],
          ["stats", "--watch", "--count", "1", "--interval", "0.1"])
@@ -477,7 +505,9 @@ VERBS = (["status"], ["calls"], ["call", "x"], ["close", "x"], ["stats"],
 class ExitCodeTest(unittest.TestCase):
     def test_2_for_what_is_no_usage(self):
         for arguments in ([], ["no-such-verb"], ["call"], ["close"],
-                          ["call", ""], ["--no-such-option", "status"],
+                          ["trace"], ["call", ""], ["trace", ""],
+                          ["legs", "x"], ["registrations", "a", "b"],
+                          ["registrations", "--limit", "-1"], ["--no-such-option", "status"],
                           ["-o", "xml", "status"], ["-s", "word", "status"],
                           ["-s", "", "status"], ["-s", "https://x", "status"],
                           ["-s", "http://x:99999", "status"],
@@ -492,6 +522,24 @@ class ExitCodeTest(unittest.TestCase):
             self.assertEqual(code, USAGE, arguments)
             self.assertEqual(out, "", arguments)
             self.assertTrue(err, arguments)
+
+    def test_2_in_plain_words(self):
+        for arguments, words in (
+                (["stauts"], 'there is no verb "stauts"; the nearest is '
+                             '"status"'),
+                (["-s", "/x", "-o", "json", "cals", "-q"],
+                 'there is no verb "cals"; the nearest is "calls"'),
+                (["\x1b[2Jreload"], 'there is no verb "\\x1b[2Jreload"; the '
+                                    'nearest is "reload"'),
+                ([], "name a verb: status, calls, call, close, legs, "
+                     "registrations, trace, stats, top, drain, reload, "
+                     "version")):
+            code, _, err = run(*arguments)
+            self.assertEqual((code, err), (USAGE, f"sluicectl: {words}\n"))
+        for option in (["--interval", "1"], ["--count", "1"]):
+            code, _, err = run("stats", *option)
+            self.assertEqual(code, USAGE)
+            self.assertIn(f"{option[0]} requires --watch", err)
 
     def test_0_for_help(self):
         for arguments in (["--help"], ["call", "--help"], ["--version"]):
@@ -563,7 +611,12 @@ class ExitCodeTest(unittest.TestCase):
         lies = {**one, "version": evil, "error": evil, "reloaded": evil,
                 "uptime_s": 1e300, "total": 2, "calls": [one, many, 3, evil],
                 "sessions": [one, many, None], "shards": [one, many, {}, 9],
-                "interfaces": [one, 1], "listeners": evil, "closed": evil}
+                "interfaces": [one, 1], "listeners": evil, "closed": evil,
+                "legs": [{**one, "chain": [evil, 1], "counters": {evil: 1}}],
+                "registrations": [{"aor": evil, "contact": evil, "path": evil,
+                                   "q": evil, "expires_in_s": 1e300}, 1],
+                "messages": [{"text": evil + "\n" + evil, "leg": evil,
+                              "direction": evil, "after_s": evil}, 1]}
         for status in (200, 400):
             with lying_server(http(status, lies)) as path:
                 for verb in VERBS:

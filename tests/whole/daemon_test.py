@@ -87,13 +87,15 @@ def free_port() -> int:
 class Daemon:
     """sluiced with a configuration of its own; `extra` is put into [relay]."""
 
-    def __init__(self, folder, extra="", more="", arguments=(), env=None):
+    def __init__(self, folder, extra="", more="", arguments=(), env=None,
+                 tcp=None, allow=(), address="127.0.0.1"):
         self.folder = pathlib.Path(folder)
         self.rpc_path = self.folder / "nathelper.sock"
         self.control_path = self.folder / "control.sock"
         self.config_path = self.folder / "sluice.toml"
         self.http_port = free_port()
         self.more = more
+        self.tcp, self.allow, self.address = tcp, list(allow), address
         self.write(extra)
         self.process = subprocess.Popen(
             [SLUICED, "--config", self.config_path, *arguments],
@@ -106,15 +108,19 @@ class Daemon:
         self.lines = []
 
     def write(self, extra):
+        listen = [f"unix:{self.rpc_path}"]
+        if self.tcp:
+            listen.append(f"tcp:127.0.0.1:{self.tcp}")
         self.config_path.write_text(f"""\
 [relay]
 shards = 1
 ports = [20000, 20099]
 {extra}
 [[relay.interface]]
-address = "127.0.0.1"
+address = "{self.address}"
 [nathelper]
-listen = ["unix:{self.rpc_path}"]
+listen = {json.dumps(listen)}
+allow = {json.dumps(self.allow)}
 [http]
 listen = "127.0.0.1:{self.http_port}"
 [control]
@@ -147,11 +153,12 @@ socket = "{self.control_path}"
         self.reader.join(PATIENCE_S)
         raise AssertionError(f"not ready: {self.lines} {self.errors}")
 
-    def allocate(self, side, tag="", call="call-1"):
+    def allocate(self, side, tag="", call="call-1", local="127.0.0.1",
+                 party="127.0.0.1"):
         key = [call, 1, "from", "to" + tag, "sip:a@x", "sip:b@x"]
-        media = [{"addr": "127.0.0.1", "port": 40000 + 2 * side, "range": 2,
+        media = [{"addr": party, "port": 40000 + 2 * side, "range": 2,
                   "proto": "RTP/AVP", "fmt": 0, "media": "audio"}]
-        return rpc(self.rpc_path, "allocate", key, side, "127.0.0.1", media)
+        return rpc(self.rpc_path, "allocate", key, side, local, media)
 
     def close(self, call="call-1"):
         key = [call, 1, "from", "to", "sip:a@x", "sip:b@x"]
@@ -225,9 +232,22 @@ class CommandLine(Test):
         result = run("--check", "--config", bad)
         self.assertEqual(result.returncode, 2)
         lines = result.stderr.splitlines()
-        self.assertTrue(lines[0].startswith(f"{bad}:4: relay.ports"), lines)
-        self.assertEqual(lines[1], f'{bad}:3: unknown key "relay.shrads"; '
+        self.assertEqual(lines[0], f'{bad}:3: unknown key "relay.shrads"; '
                                    'the nearest is "relay.shards"')
+        self.assertTrue(lines[1].startswith(f"{bad}:4: relay.ports"), lines)
+
+    def test_a_door_to_other_machines_must_say_for_whom(self):
+        text = '[nathelper]\nlisten = ["tcp:0.0.0.0:8004"]\n'
+        open_door = self.file(text)
+        result = run("--check", "--config", open_door)
+        self.assertEqual(result.returncode, 2)
+        self.assertTrue(result.stderr.startswith(f"{open_door}:2: "),
+                        result.stderr)
+        self.assertIn("nathelper.allow", result.stderr)
+        self.file(text + 'allow = ["192.0.2.0/24"]\n')
+        self.assertEqual(run("--check", "--config", open_door).returncode, 0)
+        printed = run("--print-config", "--config", open_door).stdout
+        self.assertIn('\nallow = ["192.0.2.0/24"]\n', printed)
 
     def test_a_bad_file_does_not_start(self):
         bad = self.file("[relay]\nshards = -1\n")
@@ -268,6 +288,9 @@ class CommandLine(Test):
         sections = manual.split("\n.Ss ")
         body = None
         for line in run("--print-config").stdout.splitlines():
+            # The example of what there may be many of, or none.
+            if not line.startswith("# "):
+                line = line.removeprefix("#")
             if line.startswith("["):
                 body = next(text for text in sections
                             if text.startswith(f"{line}\n"))
@@ -346,6 +369,50 @@ class Start(Test):
         result = run(env={"XDG_RUNTIME_DIR": str(self.folder)})
         self.assertEqual(result.returncode, 1)
         self.assertIn("others may write there", result.stderr)
+
+    def test_by_tcp_only_those_allowed_are_served(self):
+        payload = b"\x05\x0b" + _referent(["close", []])
+
+        def served(source):
+            with socket.create_connection(
+                    ("127.0.0.1", daemon.tcp), timeout=PATIENCE_S,
+                    source_address=(source, 0)) as client:
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(struct.pack(">I", len(payload)) + payload)
+                    return bool(client.recv(100))
+                return False
+
+        def refused():
+            return [line for line in daemon.get("/metrics")[1].splitlines()
+                    if line.startswith("sluice_rpc_connections_peers_refused")]
+
+        daemon = self.daemon(tcp=free_port(), allow=["127.0.0.8/31"])
+        daemon.wait_ready()
+        self.assertEqual(refused(),
+                         ["sluice_rpc_connections_peers_refused_total 0"])
+        self.assertTrue(served("127.0.0.9"))
+        self.assertFalse(served("127.0.0.1"))
+        line = daemon.wait_error("nathelper connection refused")
+        self.assertIn("from=127.0.0.1:", line)
+        self.assertIn("nathelper.allow", line)
+        self.assertEqual(refused(),
+                         ["sluice_rpc_connections_peers_refused_total 1"])
+        self.assertTrue(daemon.allocate(0))  # the UNIX socket is as it was
+        daemon.allow = ["127.0.0.1"]
+        daemon.write("")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_error("reloaded")
+        self.assertFalse(served("127.0.0.9"))
+        self.assertTrue(served("127.0.0.1"))
+
+    def test_an_address_that_is_away_refuses_calls_and_nothing_else(self):
+        daemon = self.daemon(address="192.0.2.77").wait_ready()
+        self.assertEqual(daemon.get("/readyz")[0], 200)
+        daemon.allocate(0, local="192.0.2.77", party="192.0.2.78")
+        line = daemon.wait_error("nathelper request refused")
+        self.assertIn("192.0.2.77", line)
+        self.assertIn("Cannot assign requested address", line)
+        self.assertEqual(daemon.calls(), 0)
 
     def test_an_unsafe_latch_is_warned_of(self):
         daemon = self.daemon(extra='latch = "first-packet"').wait_ready()
@@ -429,6 +496,22 @@ class Stop(Test):
         self.assertEqual(daemon.get("/readyz")[0], 200)
         daemon.allocate(0)
         self.assertEqual(daemon.calls(), 1)
+
+
+class UnknownCalls(Test):
+    def test_are_told_of_when_somebody_closes_them(self):
+        daemon = self.daemon().wait_ready()
+        daemon.close(call="nope")
+        line = daemon.wait_error("nathelper close of an unknown call")
+        self.assertIn(" info ", line)
+        self.assertIn("call_id=nope", line)
+        client = UnixHttp(daemon.control_path)
+        client.request("DELETE", "/v1/calls/gone")
+        self.assertEqual(client.getresponse().status, 404)
+        client.close()
+        line = daemon.wait_error("close by operator of an unknown call")
+        self.assertIn(" info ", line)
+        self.assertIn("call_id=gone", line)
 
 
 class Reload(Test):
@@ -555,13 +638,15 @@ class Privileges(Test):
         self.assertEqual(daemon.wait(), 0)
         self.assertEqual(daemon.rpc_path.parent.stat().st_uid, 0)
 
-    @unittest.skipUnless(os.geteuid() == 0, "only root can become another")
-    def test_an_account_that_is_not_there_exits_1(self):
-        for user, reason in (("no-such-user", "there is no account"),
+    def test_an_account_that_is_not_there_exits_2(self):
+        for user, reason in (("no-such-user", "there is no such account"),
                              ("root", "is root itself")):
-            daemon = self.daemon(more=f'[process]\nuser = "{user}"\n')
-            self.assertEqual(daemon.wait(), 1)
-            self.assertIn(reason, "".join(daemon.errors))
+            bad = self.file(f'[process]\nuser = "{user}"\n')
+            for arguments in ([], ["--check"]):
+                result = run("--config", bad, *arguments)
+                self.assertEqual(result.returncode, 2)
+                self.assertEqual(result.stderr, f'{bad}:2: process.user '
+                                 f'"{user}": {reason}\n')
 
 
 def main() -> int:

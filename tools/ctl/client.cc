@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "control/runtime_folder.h"
 #include "tools/ctl/text.h"
 
 namespace sluice::ctl {
@@ -121,17 +122,8 @@ std::optional<Server> ParseServer(std::string_view text) {
 }
 
 std::string DefaultSocket() {
-  const std::string name = "/control.sock";
-  std::string candidates[3] = {"/run/sluice" + name};
-  if (const char* runtime = std::getenv("XDG_RUNTIME_DIR")) {
-    if (*runtime != '\0')
-      candidates[1] = absl::StrCat(runtime, "/sluice", name);
-  }
-  candidates[2] = absl::StrCat("/tmp/sluice-", ::getuid(), name);
-  for (const std::string& path : candidates) {
-    if (!path.empty() && ::access(path.c_str(), F_OK) == 0) return path;
-  }
-  return candidates[0];
+  return control::FindControlSocket(control::kSystemFolder,
+                                    std::getenv("XDG_RUNTIME_DIR"));
 }
 
 Reply Client::Post(const std::string& path, const Json& body) const {

@@ -31,9 +31,7 @@ struct Server {
 // PATH (anything with a '/'), unix:PATH, http://HOST[:PORT] or HOST:PORT;
 // nullopt for anything else.
 std::optional<Server> ParseServer(std::string_view text);
-// The default of -s, by the daemon's own rule: the first that exists of
-// /run/sluice, $XDG_RUNTIME_DIR/sluice and /tmp/sluice-UID; the first of all
-// when none does.
+// The default of -s, by the daemon's own rule (control/runtime_folder.h).
 std::string DefaultSocket();
 
 // What became of one question.

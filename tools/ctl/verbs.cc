@@ -12,6 +12,7 @@
 #include "control/http_api.h"
 #include "control/json_view.h"
 #include "tools/ctl/call_text.h"
+#include "tools/ctl/sip_text.h"
 #include "tools/ctl/text.h"
 
 namespace sluice::ctl {
@@ -19,7 +20,7 @@ namespace {
 
 constexpr double kDrainPollSeconds = 0.5;
 // More than any machine has ports for: the end of a list that would have none.
-constexpr uint64_t kCallsMax = 1'000'000;
+constexpr uint64_t kListMax = 1'000'000;
 
 std::string CallPath(const std::string& shown) {
   return "/v1/calls/" + control::PercentEncode(control::FromSafeText(shown));
@@ -48,6 +49,19 @@ std::string StatusText(const Json& status) {
     absl::StrAppend(&out, "log       ", Count(At(status, "log_lines_dropped")),
                     " lines lost\n");
   }
+  Table shards;
+  shards.Column("SHARD");
+  shards.Column("ENGINE");
+  for (const char* title : {"SOCKETS", "OF", "LOAD"}) {
+    shards.Column(title, Table::Align::kRight);
+  }
+  for (const Json& one : List(At(status, "shards"))) {
+    const Json& load = At(one, "load");
+    shards.Row(
+        {Count(At(one, "shard")), Shown(At(one, "engine")),
+         Count(At(one, "sockets")), Count(At(one, "sockets_max")),
+         load.is_number() ? Decimal(Json(100 * Number(load)), 1, " %") : "-"});
+  }
   Table interfaces;
   for (const char* title :
        {"INTERFACE", "ADDRESS", "ADVERTISED", "LATCH", "XDP"}) {
@@ -69,8 +83,8 @@ std::string StatusText(const Json& status) {
   for (const Json& one : List(At(status, "listeners"))) {
     listeners.Row({Shown(At(one, "kind")), Shown(At(one, "address"))});
   }
-  return absl::StrCat(out, "\n", interfaces.ToString(), "\n",
-                      listeners.ToString());
+  return absl::StrCat(out, "\n", shards.ToString(), "\n", interfaces.ToString(),
+                      "\n", listeners.ToString());
 }
 
 std::string CallsText(const Json& page) {
@@ -97,6 +111,50 @@ std::string CallsText(const Json& page) {
                     Count(At(page, "total")), " calls\n");
   }
   return out;
+}
+
+// The first `limit` entries of a list from `offset` on (0: all of them), page
+// by page; the answer has the shape of one page. `path` ends in '?' or '&'.
+Reply FetchList(const Client& client, const std::string& path, const char* list,
+                uint64_t offset, uint64_t limit) {
+  Reply all;
+  if (limit == 0 || limit > kListMax) limit = kListMax;
+  Json entries = Json::array();
+  for (uint64_t at = offset;;) {
+    const uint64_t page_limit =
+        std::min<uint64_t>(limit - entries.size(), control::kCallsPerPageMax);
+    Reply page =
+        client.Get(absl::StrCat(path, "offset=", at, "&limit=", page_limit));
+    if (page.code != kDone) return page;
+    const Json& got = List(At(page.json, list));
+    for (const Json& entry : got) entries.push_back(entry);
+    at += got.size();
+    // One that ended meanwhile moves the rest up: a short page is no end, an
+    // empty one is.
+    if (entries.size() >= limit || got.empty() ||
+        static_cast<double>(at) >= Number(At(page.json, "total"))) {
+      all.json = std::move(page.json);
+      break;
+    }
+  }
+  all.json["offset"] = offset;
+  all.json["limit"] = entries.size();
+  all.json[list] = std::move(entries);
+  return all;
+}
+
+// The field `name` of each entry, each once in a row: one a line, or a list.
+void PrintNames(const Session& session, const Json& entries, const char* name) {
+  Json names = Json::array();
+  for (const Json& entry : List(entries)) {
+    if (names.empty() || names.back() != At(entry, name)) {
+      names.push_back(At(entry, name));
+    }
+  }
+  if (session.output == Output::kJson) return PrintJson(names);
+  std::string lines;
+  for (const Json& one : names) absl::StrAppend(&lines, Shown(one), "\n");
+  Print(lines);
 }
 
 // Waits until the last call has ended.
@@ -148,30 +206,7 @@ void SleepSeconds(double seconds) {
 }
 
 Reply FetchCalls(const Client& client, uint64_t offset, uint64_t limit) {
-  Reply all;
-  if (limit == 0 || limit > kCallsMax) limit = kCallsMax;
-  Json calls = Json::array();
-  for (uint64_t at = offset;;) {
-    const uint64_t page_limit =
-        std::min<uint64_t>(limit - calls.size(), control::kCallsPerPageMax);
-    Reply page = client.Get(
-        absl::StrCat("/v1/calls?offset=", at, "&limit=", page_limit));
-    if (page.code != kDone) return page;
-    const Json& got = List(At(page.json, "calls"));
-    for (const Json& call : got) calls.push_back(call);
-    at += got.size();
-    // A call that ended meanwhile moves the rest up: a short page is no end,
-    // an empty one is.
-    if (calls.size() >= limit || got.empty() ||
-        static_cast<double>(at) >= Number(At(page.json, "total"))) {
-      all.json = std::move(page.json);
-      break;
-    }
-  }
-  all.json["offset"] = offset;
-  all.json["limit"] = calls.size();
-  all.json["calls"] = std::move(calls);
-  return all;
+  return FetchList(client, "/v1/calls?", "calls", offset, limit);
 }
 
 ExitCode Status(const Session& session) {
@@ -186,9 +221,7 @@ ExitCode Calls(const Session& session, const CallsOptions& options) {
   const Reply reply = FetchCalls(session.client, options.offset, options.limit);
   if (reply.code != kDone) return Fail(session, reply);
   if (options.ids_only) {
-    for (const Json& call : List(At(reply.json, "calls"))) {
-      Print(Shown(At(call, "call_id")) + "\n");
-    }
+    PrintNames(session, At(reply.json, "calls"), "call_id");
     return kDone;
   }
   session.output == Output::kJson ? PrintJson(reply.json)
@@ -213,6 +246,46 @@ ExitCode Close(const Session& session, const std::string& call_id) {
     Print(absl::StrCat("closed, ", Count(At(reply.json, "closed"), "session"),
                        " ended\n"));
   }
+  return kDone;
+}
+
+ExitCode Legs(const Session& session) {
+  const Reply reply = session.client.Get("/v1/legs");
+  if (reply.code != kDone) return Fail(session, reply);
+  session.output == Output::kJson ? PrintJson(reply.json)
+                                  : Print(LegsText(reply.json));
+  return kDone;
+}
+
+ExitCode Registrations(const Session& session,
+                       const RegistrationsOptions& options) {
+  // As it was shown, like a CALL-ID.
+  const std::string aor = control::FromSafeText(options.aor);
+  const Reply reply = FetchList(
+      session.client,
+      absl::StrCat("/v1/registrations?aor=", control::PercentEncode(aor), "&"),
+      "registrations", options.offset, options.limit);
+  if (reply.code != kDone) return Fail(session, reply);
+  if (!aor.empty() && Number(At(reply.json, "total")) == 0) {
+    return Fail(session,
+                {.code = kNotFound,
+                 .error = "nobody is registered as " + ShownText(options.aor)});
+  }
+  if (options.aors_only) {
+    PrintNames(session, At(reply.json, "registrations"), "aor");
+    return kDone;
+  }
+  session.output == Output::kJson ? PrintJson(reply.json)
+                                  : Print(RegistrationsText(reply.json));
+  return kDone;
+}
+
+ExitCode Trace(const Session& session, const std::string& call_id) {
+  const Reply reply = session.client.Get(
+      "/v1/trace/" + control::PercentEncode(control::FromSafeText(call_id)));
+  if (reply.code != kDone) return Fail(session, reply);
+  session.output == Output::kJson ? PrintJson(reply.json)
+                                  : Print(TraceText(reply.json));
   return kDone;
 }
 

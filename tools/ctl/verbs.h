@@ -19,8 +19,14 @@ struct Session {
 
 struct CallsOptions {
   uint64_t offset = 0;
-  uint64_t limit = 0;  // 0: all
-  bool ids_only = false;
+  uint64_t limit = 0;     // 0: all
+  bool ids_only = false;  // one a line, or a JSON list of them
+};
+struct RegistrationsOptions {
+  std::string aor;  // "alice@example.com" or a SIP URI; empty: everybody's
+  uint64_t offset = 0;
+  uint64_t limit = 1000;   // 0: all
+  bool aors_only = false;  // one a line, or a JSON list of them
 };
 struct DrainOptions {
   bool off = false;
@@ -33,6 +39,11 @@ ExitCode Calls(const Session& session, const CallsOptions& options);
 // `call_id` as it was shown: \xNN stands for an octet.
 ExitCode Call(const Session& session, const std::string& call_id);
 ExitCode Close(const Session& session, const std::string& call_id);
+ExitCode Legs(const Session& session);
+// kNotFound when an address-of-record was named and nobody is registered by it.
+ExitCode Registrations(const Session& session,
+                       const RegistrationsOptions& options);
+ExitCode Trace(const Session& session, const std::string& call_id);
 ExitCode Drain(const Session& session, const DrainOptions& options);
 ExitCode Reload(const Session& session);
 ExitCode Version(const Session& session);

@@ -23,6 +23,17 @@ uint64_t RelayCpuNs(const RunResult& r) {
 
 }  // namespace
 
+nlohmann::ordered_json DelayJson(const Histogram& ns) {
+  return {{"count", ns.count()},
+          {"min", Us(ns.min())},
+          {"mean", ns.mean() / 1000.0},
+          {"p50", Us(ns.Quantile(0.5))},
+          {"p90", Us(ns.Quantile(0.9))},
+          {"p99", Us(ns.Quantile(0.99))},
+          {"p99.9", Us(ns.Quantile(0.999))},
+          {"max", Us(ns.max())}};
+}
+
 nlohmann::ordered_json ToJson(const RunOptions& o, const RunResult& r,
                               size_t sessions) {
   const double span = std::max(r.measured_s, 1e-9);
@@ -46,14 +57,7 @@ nlohmann::ordered_json ToJson(const RunOptions& o, const RunResult& r,
   j["rtcp_lost"] = r.whole.rtcp_lost();
   j["faults"] = r.whole.faults();
   j["silent_streams"] = r.silent_streams;
-  j["delay_us"] = {{"count", r.delay_ns.count()},
-                   {"min", Us(r.delay_ns.min())},
-                   {"mean", r.delay_ns.mean() / 1000.0},
-                   {"p50", Us(r.delay_ns.Quantile(0.5))},
-                   {"p90", Us(r.delay_ns.Quantile(0.9))},
-                   {"p99", Us(r.delay_ns.Quantile(0.99))},
-                   {"p99.9", Us(r.delay_ns.Quantile(0.999))},
-                   {"max", Us(r.delay_ns.max())}};
+  j["delay_us"] = DelayJson(r.delay_ns);
   const std::pair<const char*, const Totals*> totals[] = {
       {"whole_run", &r.whole}, {"measured", &r.measured}};
   for (const auto& [name, t] : totals) {

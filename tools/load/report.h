@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/load/histogram.h"
 #include "tools/load/session_setup.h"
 #include "tools/load/traffic_run.h"
 
@@ -16,6 +17,9 @@ nlohmann::ordered_json ToJson(const RunOptions& options,
 // The same for people.
 std::string ToText(const RunOptions& options, const RunResult& result,
                    size_t sessions);
+
+// Count, extremes, mean and percentiles of times in ns, in us.
+nlohmann::ordered_json DelayJson(const Histogram& ns);
 
 nlohmann::ordered_json SetupJson(const SessionSetup& setup, size_t sessions);
 

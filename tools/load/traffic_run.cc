@@ -1,14 +1,10 @@
 #include "tools/load/traffic_run.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <functional>
 #include <memory>
 #include <random>
 #include <thread>
@@ -17,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "base/net/socket.h"
 #include "base/status_macros.h"
+#include "tools/load/thread_steps.h"
 
 namespace sluice::load {
 namespace {
@@ -25,14 +22,6 @@ using Workers = std::vector<std::unique_ptr<Worker>>;
 
 constexpr double kDrainQuietS = 1;
 constexpr double kDrainMaxS = 5;
-
-void SleepFor(double seconds) {
-  timespec ts;
-  ts.tv_sec = static_cast<time_t>(seconds);
-  ts.tv_nsec =
-      static_cast<long>((seconds - static_cast<double>(ts.tv_sec)) * 1e9);
-  nanosleep(&ts, nullptr);
-}
 
 Totals Sum(const Workers& workers) {
   Totals totals;
@@ -51,30 +40,13 @@ void PrintProgress(double at_s, double span_s, const Totals& now,
                 now.reordered, now.duplicates, now.misrouted, now.corrupted);
 }
 
-// Sleeps through a phase in short steps; false when `stop` ended it early.
-bool Wait(double seconds, const std::atomic<bool>& stop,
-          const std::function<void(double)>& each_second) {
-  const uint64_t began = NowNs();
-  double told = 1;
-  while (!stop.load(std::memory_order_relaxed)) {
-    const double at = static_cast<double>(NowNs() - began) * 1e-9;
-    if (at >= seconds) return true;
-    if (at >= told) {
-      each_second(at);
-      told += 1;
-    }
-    SleepFor(std::min(0.05, seconds - at));
-  }
-  return false;
-}
-
 // Until everything sent has arrived, or nothing more does.
 void WaitUntilQuiet(const Workers& workers) {
   double quiet = 0;
   Totals last = Sum(workers);
   for (double at = 0; at < kDrainMaxS && quiet < kDrainQuietS; at += 0.02) {
     // One step at least, so that a duplicate of the last packet is seen.
-    SleepFor(0.02);
+    PauseFor(0.02);
     const Totals now = Sum(workers);
     const bool moved = now.received != last.received ||
                        now.rtcp_received != last.rtcp_received ||
@@ -83,21 +55,6 @@ void WaitUntilQuiet(const Workers& workers) {
     last = now;
     if (!moved && now.lost() == 0 && now.rtcp_lost() == 0) return;
   }
-}
-
-absl::Status Pin(std::thread& thread, int core) {
-  if (core < 0 || core >= CPU_SETSIZE) {
-    return absl::InvalidArgumentError(absl::StrCat("no core ", core));
-  }
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  const int error =
-      pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);
-  if (error != 0) {
-    return net::ErrnoStatus(error, absl::StrCat("pin to core ", core));
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<Workers> OpenWorkers(const RunOptions& options,
@@ -186,7 +143,7 @@ absl::StatusOr<RunResult> RunTraffic(const RunOptions& options,
   for (size_t w = 0; w < workers.size(); ++w) {
     threads.emplace_back([worker = workers[w].get()] { worker->Run(); });
     if (w < options.cores.size()) {
-      pinned.Update(Pin(threads.back(), options.cores[w]));
+      pinned.Update(PinToCore(threads.back(), options.cores[w]));
     }
   }
   const auto enter = [&](Phase next) {
@@ -206,14 +163,14 @@ absl::StatusOr<RunResult> RunTraffic(const RunOptions& options,
     if (options.relay_pid == 0) return std::nullopt;
     return ReadProcessStats(options.relay_pid);
   };
-  result.interrupted = !Wait(options.warm_up_s, stop, [](double) {});
+  result.interrupted = !PauseThrough(options.warm_up_s, stop, [](double) {});
   const Totals before = Sum(workers);
   result.relay_before = relay();
   const uint64_t began = NowNs();
   enter(Phase::kMeasure);
   Totals told = before;
   double told_s = 0;
-  result.interrupted |= !Wait(options.seconds, stop, [&](double at_s) {
+  result.interrupted |= !PauseThrough(options.seconds, stop, [&](double at_s) {
     if (!options.progress) return;
     const Totals now = Sum(workers);
     PrintProgress(at_s, at_s - told_s, now, told);

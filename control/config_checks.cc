@@ -1,0 +1,171 @@
+#include "control/config_checks.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "absl/strings/str_format.h"
+#include "base/address.h"
+
+namespace sluice::control {
+namespace {
+
+// A key where it is written, else the table that lacks it.
+const toml::source_region& Place(const toml::table& table, const char* key) {
+  const toml::node* node = table.get(key);
+  return node != nullptr ? node->source() : table.source();
+}
+
+bool Has(const std::vector<std::string>& words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+// `high` must not be below `low`.
+void CheckOrder(const toml::table& root, const char* section, const char* low,
+                uint32_t low_value, const char* high, uint32_t high_value,
+                Complain complain) {
+  if (high_value >= low_value) return;
+  const auto table = root.at_path(section);
+  const toml::node* node = table[high] ? table[high].node() : table[low].node();
+  if (node == nullptr) return;  // the defaults fit
+  complain(node->source(),
+           absl::StrFormat("%s.%s (%u) must not be below %s.%s (%u)", section,
+                           high, high_value, section, low, low_value));
+}
+
+// Whoever reaches the RPC owns the media: who may is said before a door is
+// opened to other machines (C1).
+void CheckListeners(const toml::table& root, Complain complain) {
+  const toml::array* listeners = root["nathelper"]["listen"].as_array();
+  if (listeners == nullptr) return;  // the default is a UNIX socket
+  for (const toml::node& listener : *listeners) {
+    const std::string where = listener.value_or(std::string());
+    if (!where.starts_with("tcp:")) continue;
+    const auto endpoint = Endpoint::Parse(std::string_view(where).substr(4));
+    if (!endpoint || endpoint->ip.is_loopback()) continue;
+    complain(listener.source(),
+             absl::StrFormat("nathelper.listen \"%s\" is open to other "
+                             "machines: name those that may connect in "
+                             "nathelper.allow",
+                             where));
+  }
+}
+
+void CheckLegListeners(const toml::table& table, const LegConfig& leg,
+                       const Config& config, Complain complain) {
+  const toml::source_region& place = Place(table, "listen");
+  bool tls = false;
+  for (size_t i = 0; i < leg.listen.size(); ++i) {
+    const std::string& where = leg.listen[i];
+    if (where.empty()) continue;  // refused already
+    tls = tls || where.starts_with("tls:");
+    bool twice =
+        std::find(leg.listen.begin(),
+                  leg.listen.begin() + static_cast<std::ptrdiff_t>(i),
+                  where) != leg.listen.begin() + static_cast<std::ptrdiff_t>(i);
+    for (const LegConfig& other : config.legs) {
+      twice = twice || Has(other.listen, where);
+    }
+    if (twice) {
+      complain(place, absl::StrFormat("%s.listen \"%s\" is there twice",
+                                      kLegSection, where));
+    }
+    const auto endpoint = Endpoint::Parse(std::string_view(where).substr(
+        std::min(where.size(), where.find(':') + 1)));
+    // Via, Contact and Record-Route would name an address of nobody.
+    if (endpoint && endpoint->ip.is_any() && leg.advertise == IpAddress()) {
+      complain(place, absl::StrFormat("%s.listen \"%s\" is no address that "
+                                      "others can be told: name one, or set "
+                                      "advertise",
+                                      kLegSection, where));
+    }
+  }
+  if (leg.listen.empty()) {
+    complain(place,
+             absl::StrFormat("%s.listen must not be empty", kLegSection));
+  }
+  if (tls && (leg.tls_certificate.empty() || leg.tls_key.empty())) {
+    complain(place, absl::StrFormat("%s: a tls listener needs tls_certificate "
+                                    "and tls_key",
+                                    kLegSection));
+  }
+}
+
+}  // namespace
+
+void CheckInterface(const toml::table& table, const InterfaceConfig& interface,
+                    const Config& config, Complain complain) {
+  for (const InterfaceConfig& other : config.interfaces) {
+    if (other.name == interface.name) {
+      complain(Place(table, "name"),
+               absl::StrFormat("%s.name \"%s\" is there twice",
+                               kInterfaceSection, interface.name));
+    }
+    // The same ports would be given out twice.
+    if (other.address == interface.address) {
+      complain(Place(table, "address"),
+               absl::StrFormat("%s.address %s is that of interface \"%s\" too",
+                               kInterfaceSection, interface.address.ToString(),
+                               other.name));
+    }
+  }
+  if (interface.advertise != IpAddress() &&
+      interface.advertise.is_v4() != interface.address.is_v4()) {
+    complain(Place(table, "advertise"),
+             absl::StrFormat("%s.advertise must be of the same family as "
+                             "address",
+                             kInterfaceSection));
+  }
+}
+
+void CheckLeg(const toml::table& table, const LegConfig& leg,
+              const Config& config, Complain complain) {
+  for (const LegConfig& other : config.legs) {
+    if (other.name == leg.name) {
+      complain(Place(table, "name"),
+               absl::StrFormat("%s.name \"%s\" is there twice", kLegSection,
+                               leg.name));
+    }
+  }
+  if (std::none_of(
+          config.interfaces.begin(), config.interfaces.end(),
+          [&](const InterfaceConfig& i) { return i.name == leg.media; })) {
+    complain(Place(table, "media"),
+             absl::StrFormat("%s.media \"%s\" is no %s", kLegSection, leg.media,
+                             kInterfaceSection));
+  }
+  CheckLegListeners(table, leg, config, complain);
+  if (leg.chain.empty()) {
+    complain(Place(table, "chain"),
+             absl::StrFormat("%s.chain must not be empty", kLegSection));
+  }
+  if (!Has(leg.chain, "authorize")) return;
+  if (config.sip_auth.users.empty()) {
+    complain(Place(table, "chain"),
+             absl::StrFormat("%s.chain has \"authorize\": name the users in "
+                             "sip.auth.users",
+                             kLegSection));
+  }
+  // A pattern is no name that a phone could show.
+  const std::vector<std::string>& domains = config.sip.domains;
+  if (config.sip_auth.realm.empty() &&
+      (domains.empty() || domains.front().starts_with('*'))) {
+    complain(Place(table, "chain"),
+             absl::StrFormat("%s.chain has \"authorize\": name what users log "
+                             "in to in sip.auth.realm",
+                             kLegSection));
+  }
+}
+
+void CheckTogether(const toml::table& root, const Config& config,
+                   Complain complain) {
+  CheckOrder(root, "relay", "sq_entries", config.relay.sq_entries, "cq_entries",
+             config.relay.cq_entries, complain);
+  CheckOrder(root, "sip.pool", "min_expire_s", config.sip_pool.min_expire_s,
+             "max_expire_s", config.sip_pool.max_expire_s, complain);
+  CheckOrder(root, "sip.registrar", "min_expires_s",
+             config.sip_registrar.min_expires_s, "max_expires_s",
+             config.sip_registrar.max_expires_s, complain);
+  if (config.nathelper.allow.empty()) CheckListeners(root, complain);
+}
+
+}  // namespace sluice::control

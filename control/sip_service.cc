@@ -1,0 +1,532 @@
+#include "control/sip_service.h"
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/text.h"
+#include "control/local_relay.h"
+#include "control/nathelper_client.h"
+#include "sip/authorize.h"
+#include "sip/digest.h"
+#include "sip/gates.h"
+#include "sip/keys.h"
+#include "sip/leg.h"
+#include "sip/location.h"
+#include "sip/media_nat.h"
+#include "sip/registrar.h"
+#include "sip/resolver.h"
+#include "sip/router.h"
+#include "sip/stateless_proxy.h"
+
+namespace sluice::control {
+namespace {
+
+int64_t WallClock() { return static_cast<int64_t>(std::time(nullptr)); }
+
+absl::Status Bad(std::string what) {
+  return absl::InvalidArgumentError(std::move(what));
+}
+
+std::string HostOf(const IpAddress& ip) {
+  const std::string text = ip.ToString();
+  return ip.is_v4() ? text : Cat("[", text, "]");
+}
+
+sip::PoolOptions PoolOf(const Config::SipPool& from) {
+  sip::PoolOptions pool;
+  pool.max_sip_header = from.max_sip_header;
+  pool.max_sip_body = from.max_sip_body;
+  pool.max_tidlist = from.max_tidlist;
+  pool.min_expire = Micros::Seconds(from.min_expire_s);
+  pool.max_expire = Micros::Seconds(from.max_expire_s);
+  pool.connect_timeout = Micros::Seconds(from.connect_timeout_s);
+  pool.tcp_readsize = from.tcp_readsize;
+  pool.max_connections = static_cast<int>(from.max_connections);
+  pool.max_connections_per_ip = static_cast<int>(from.max_connections_per_ip);
+  return pool;
+}
+
+// The users of the file as it was last read.
+class Users final : public sip::UserStore {
+ public:
+  explicit Users(std::unique_ptr<sip::UserStore> now) : now_(std::move(now)) {}
+  void Replace(std::unique_ptr<sip::UserStore> by) { now_ = std::move(by); }
+  std::optional<std::string> A1(std::string_view user, std::string_view realm,
+                                sip::DigestAlgorithm algorithm) override {
+    return now_->A1(user, realm, algorithm);
+  }
+
+ private:
+  std::unique_ptr<sip::UserStore> now_;
+};
+
+}  // namespace
+
+// In the order in which they need each other; destroyed the other way round.
+struct SipService::Parts {
+  Parts(net::EventLoop& l, const Config& c)
+      : loop(l), config(c), trace(c.sip.trace_messages) {}
+
+  net::EventLoop& loop;
+  const Config config;
+  SipTrace trace;
+  std::unique_ptr<sip::Keys> keys;
+  sip::Legs legs;
+  std::unique_ptr<sip::Resolver> resolver;
+  std::unique_ptr<sip::Router> router;
+  std::unique_ptr<sip::Dispatcher> dispatcher;
+  std::unique_ptr<sip::MediaRelay> relay;
+  std::unique_ptr<sip::MediaNat> media;
+  std::unique_ptr<sip::LocationStore> store;
+  std::unique_ptr<Users> users;
+  std::unique_ptr<sip::NonceBook> nonces;
+  std::unique_ptr<sip::Digest> digest;
+  std::vector<std::unique_ptr<sip::Handler>> handlers;
+  sip::Registrar* registrar = nullptr;
+
+  absl::Status MakeLegs();
+  absl::Status MakeSockets();
+  absl::Status MakeRelay(SessionVerbs& verbs);
+  absl::Status MakeHandlers();
+  absl::StatusOr<sip::Handler*> Named(const std::string& name);
+  absl::Status MakeAuthorize();
+};
+
+absl::Status SipService::Parts::MakeLegs() {
+  for (const LegConfig& from : config.legs) {
+    auto leg = std::make_unique<sip::Leg>();
+    leg->index = static_cast<uint8_t>(legs.size());
+    leg->name = from.name;
+    for (const std::string& domain : from.domains) {
+      leg->domains.push_back(Lower(domain));
+    }
+    if (!from.outgoing_proxy.empty()) {
+      leg->outgoing_proxy_text = from.outgoing_proxy;
+      leg->outgoing_proxy = sip::Uri::Parse(leg->outgoing_proxy_text);
+      if (!leg->outgoing_proxy || !leg->outgoing_proxy->is_sip()) {
+        return Bad(
+            Cat("sip.leg \"", from.name, "\": outgoing_proxy is no SIP URI"));
+      }
+    }
+    for (const auto& [digits, domain] : from.prefix) {
+      leg->prefixes.push_back({.digits = digits, .domain = domain});
+    }
+    std::sort(leg->prefixes.begin(), leg->prefixes.end(),
+              [](const auto& a, const auto& b) {
+                return a.digits.size() > b.digits.size();
+              });
+    leg->anchor = config.sip.anchor;
+    bool found = false;
+    for (const InterfaceConfig& interface : config.interfaces) {
+      if (interface.name == from.media) {
+        leg->media = interface.address;
+        found = true;
+      }
+    }
+    if (!found) {
+      return Bad(Cat("sip.leg \"", from.name, "\": media = \"", from.media,
+                     "\" is no relay.interface"));
+    }
+    legs.push_back(std::move(leg));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SipService::Parts::MakeSockets() {
+  for (size_t i = 0; i < legs.size(); ++i) {
+    const LegConfig& from = config.legs[i];
+    sip::Leg* leg = legs[i].get();
+    sip::LegTransport::Options options{.name = from.name,
+                                       .listen = {},
+                                       .dst = std::nullopt,
+                                       .pool = PoolOf(config.sip_pool),
+                                       .tls = {}};
+    options.tls.certificate = from.tls_certificate;
+    options.tls.key = from.tls_key;
+    options.tls.ca = from.tls_ca;
+    options.tls.client = from.tls_client;
+    for (const std::string& where : from.listen) {
+      const auto colon = where.find(':');
+      const auto transport =
+          sip::TransportOf(std::string_view(where).substr(0, colon));
+      const auto endpoint =
+          Endpoint::Parse(std::string_view(where).substr(colon + 1));
+      if (!transport || !endpoint) return Bad(Cat("sip.leg.listen ", where));
+      options.listen.emplace_back(*transport, *endpoint);
+    }
+    if (!from.dst.empty()) options.dst = Endpoint::Parse(from.dst);
+    leg->sockets = std::make_unique<sip::LegTransport>(
+        loop, std::move(options),
+        [this, leg](const sip::Peer& peer, std::string_view octets) {
+          dispatcher->OnMessage(*leg, peer, octets);
+        });
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SipService::Parts::MakeRelay(SessionVerbs& verbs) {
+  if (config.sip.nathelper.empty()) {
+    relay = std::make_unique<LocalRelay>(verbs);
+  } else {
+    ASSIGN_OR_RETURN(relay,
+                     NatHelperClient::Create(loop, config.sip.nathelper, {}));
+  }
+  media = std::make_unique<sip::MediaNat>(*relay, *keys);
+  return absl::OkStatus();
+}
+
+absl::Status SipService::Parts::MakeAuthorize() {
+  const Config::SipAuth& from = config.sip_auth;
+  if (from.users.empty()) {
+    return Bad("a chain has \"authorize\", but sip.auth.users names no file");
+  }
+  sip::Digest::Options options;
+  options.realm = from.realm.empty() && !config.sip.domains.empty()
+                      ? config.sip.domains.front()
+                      : from.realm;
+  options.opaque = from.opaque;
+  options.algorithms.clear();
+  for (const std::string& name : from.algorithms) {
+    const auto algorithm = sip::DigestAlgorithmOf(name);
+    if (!algorithm) return Bad(Cat("sip.auth.algorithms: ", name));
+    options.algorithms.push_back(*algorithm);
+  }
+  sip::Authorize::Options gate{.realm = options.realm,
+                               .i_am_proxy = from.i_am_proxy,
+                               .methods = from.methods,
+                               .domains = from.domains,
+                               .filters = {}};
+  for (const auto& [method, names] : from.filters) {
+    // "FromIsRealm FromIsAuthUser, ToIsFrom": any of the lists, all of its
+    // names.
+    std::vector<std::vector<sip::Authorize::Filter>> any(1);
+    std::string word;
+    for (const char c : names + ",") {
+      if (c != ' ' && c != ',') {
+        word += c;
+        continue;
+      }
+      if (!word.empty()) {
+        const auto filter = sip::Authorize::FilterOf(word);
+        if (!filter) return Bad(Cat("sip.auth.filters: ", word));
+        any.back().push_back(*filter);
+        word.clear();
+      }
+      if (c == ',') any.emplace_back();
+    }
+    any.pop_back();
+    gate.filters.emplace_back(method, std::move(any));
+  }
+  ASSIGN_OR_RETURN(auto opened, sip::UserStore::Open(from.users));
+  users = std::make_unique<Users>(std::move(opened));
+  nonces = std::make_unique<sip::NonceBook>(keys->Derive("nonce"),
+                                            Micros::Seconds(from.nonce_ttl_s));
+  digest = std::make_unique<sip::Digest>(std::move(options), *users, *nonces);
+  handlers.push_back(
+      std::make_unique<sip::Authorize>(*dispatcher, *digest, std::move(gate)));
+  return absl::OkStatus();
+}
+
+// One of each kind serves all legs.
+absl::StatusOr<sip::Handler*> SipService::Parts::Named(
+    const std::string& name) {
+  for (const auto& handler : handlers) {
+    if (handler->name() == name) return handler.get();
+  }
+  if (name == "proxy") {
+    handlers.push_back(std::make_unique<sip::StatelessProxy>(
+        *dispatcher, *router, *keys, media.get(),
+        sip::StatelessProxy::Options{
+            .force_rewrite = config.sip.force_rewrite,
+            .rewrite_contact = config.sip.rewrite_contact}));
+  } else if (name == "registrar" || name == "redirect") {
+    if (registrar == nullptr) {
+      const Config::SipRegistrar& from = config.sip_registrar;
+      ASSIGN_OR_RETURN(
+          store, sip::LocationStore::Open(loop, {.database = from.database,
+                                                 .wall_clock = WallClock}));
+      auto made = std::make_unique<sip::Registrar>(
+          *dispatcher, *store,
+          sip::Registrar::Options{.domains = from.domains.empty()
+                                                 ? config.sip.domains
+                                                 : from.domains,
+                                  .min_expires = from.min_expires_s,
+                                  .max_expires = from.max_expires_s,
+                                  .max_contacts = from.max_contacts,
+                                  .wall_clock = WallClock});
+      registrar = made.get();
+      handlers.push_back(std::move(made));
+    }
+    if (name == "redirect") {
+      handlers.push_back(
+          std::make_unique<sip::Redirect>(*dispatcher, *registrar));
+    } else {
+      return registrar;
+    }
+  } else if (name == "authorize") {
+    RETURN_IF_ERROR(MakeAuthorize());
+  } else if (name == "blocker") {
+    std::vector<sip::Blocker::Rule> rules;
+    for (const auto& [method, answer] : config.sip.block) {
+      auto rule = sip::Blocker::RuleOf(method, answer);
+      if (!rule) {
+        return Bad(Cat("sip.block: ", method, " = \"", answer,
+                       "\" is no answer; write it as \"403 Forbidden\""));
+      }
+      rules.push_back(*std::move(rule));
+    }
+    handlers.push_back(
+        std::make_unique<sip::Blocker>(*dispatcher, std::move(rules)));
+  } else if (name == "dropper") {
+    const Config::SipDropper& from = config.sip_dropper;
+    sip::Dropper::Options options{
+        .per_second = static_cast<double>(from.per_second),
+        .burst = static_cast<double>(from.burst),
+        .methods = from.methods,
+        .patterns = {}};
+    for (const auto& [header, text] : from.patterns) {
+      options.patterns.push_back({.header = header, .text = text});
+    }
+    handlers.push_back(
+        std::make_unique<sip::Dropper>(*dispatcher, std::move(options)));
+  } else {
+    return Bad(Cat("no handler is called \"", name,
+                   "\"; there are dropper, blocker, authorize, redirect, "
+                   "registrar, proxy"));
+  }
+  return handlers.back().get();
+}
+
+absl::Status SipService::Parts::MakeHandlers() {
+  for (size_t i = 0; i < legs.size(); ++i) {
+    std::vector<sip::Handler*> chain;
+    for (const std::string& name : config.legs[i].chain) {
+      ASSIGN_OR_RETURN(sip::Handler * handler, Named(name));
+      chain.push_back(handler);
+    }
+    dispatcher->SetChain(*legs[i], std::move(chain));
+  }
+  return absl::OkStatus();
+}
+
+SipService::SipService(std::unique_ptr<Parts> parts)
+    : parts_(std::move(parts)) {}
+SipService::~SipService() = default;
+
+absl::StatusOr<std::unique_ptr<SipService>> SipService::Create(
+    net::EventLoop& loop, const Config& config, SessionVerbs& verbs) {
+  auto parts = std::make_unique<Parts>(loop, config);
+  ASSIGN_OR_RETURN(sip::Keys keys, sip::Keys::Load(config.sip.key_file));
+  parts->keys = std::make_unique<sip::Keys>(std::move(keys));
+  RETURN_IF_ERROR(parts->MakeLegs());
+  // Nodes that share keys draw alike, and so does this one after a restart:
+  // the ACK of a call goes where its INVITE went.
+  sip::Resolver::Options names;
+  const std::string seed = parts->keys->Derive("resolver");
+  std::memcpy(&names.seed, seed.data(), sizeof names.seed);
+  ASSIGN_OR_RETURN(parts->resolver, sip::Resolver::Create(loop, names));
+  sip::Router::Options routes{.domains = {}, .domain2proxy = {}, .allowed = {}};
+  for (const std::string& d : config.sip.domains) {
+    routes.domains.push_back(Lower(d));
+  }
+  for (const auto& [domain, proxy] : config.sip.domain2proxy) {
+    const auto uri = sip::Uri::Parse(proxy);
+    if (!uri || !uri->is_sip()) {
+      return Bad(Cat("sip.domain2proxy: ", proxy, " is no SIP URI"));
+    }
+    routes.domain2proxy.emplace_back(Lower(domain), proxy);
+  }
+  parts->router = std::make_unique<sip::Router>(
+      parts->legs, parts->resolver.get(), std::move(routes));
+  parts->dispatcher = std::make_unique<sip::Dispatcher>(
+      parts->legs, *parts->keys, [l = &loop] { return l->now(); });
+  RETURN_IF_ERROR(parts->MakeSockets());
+  RETURN_IF_ERROR(parts->MakeRelay(verbs));
+  RETURN_IF_ERROR(parts->MakeHandlers());
+  if (parts->trace.size() > 0) {
+    parts->dispatcher->SetTrace([p = parts.get()](const sip::SipTrace& seen) {
+      p->trace.Add(seen, p->loop.now());
+    });
+  }
+  return std::unique_ptr<SipService>(new SipService(std::move(parts)));
+}
+
+absl::Status SipService::Listen() {
+  for (size_t i = 0; i < parts_->legs.size(); ++i) {
+    sip::Leg& leg = *parts_->legs[i];
+    RETURN_IF_ERROR(leg.sockets->Listen());
+    const IpAddress advertise = parts_->config.legs[i].advertise;
+    for (const auto& [transport, bound] : leg.sockets->listeners()) {
+      leg.addresses.push_back(
+          {.transport = transport,
+           .bound = bound,
+           .host = HostOf(advertise == IpAddress() ? bound.ip : advertise),
+           .port = bound.port.host()});
+    }
+  }
+  return absl::OkStatus();
+}
+
+void SipService::Tick(Micros now) {
+  for (const auto& handler : parts_->handlers) handler->Tick(now);
+}
+
+absl::Status SipService::Reload() {
+  // All files are read before any of them is used.
+  ASSIGN_OR_RETURN(sip::Keys keys,
+                   sip::Keys::Load(parts_->config.sip.key_file));
+  std::unique_ptr<sip::UserStore> users;
+  if (parts_->users != nullptr) {
+    ASSIGN_OR_RETURN(users,
+                     sip::UserStore::Open(parts_->config.sip_auth.users));
+  }
+  for (const auto& leg : parts_->legs) {
+    RETURN_IF_ERROR(leg->sockets->ReloadTls());
+  }
+  // Without a file a new key would end every dialog that is up.
+  if (!parts_->config.sip.key_file.empty()) *parts_->keys = std::move(keys);
+  if (users != nullptr) parts_->users->Replace(std::move(users));
+  return absl::OkStatus();
+}
+
+void SipService::Flush() {
+  if (parts_->store == nullptr) return;
+  const absl::Status flushed = parts_->store->Flush();
+  if (!flushed.ok()) {
+    log::Line("registrations were not written")
+        .With("why", std::string(flushed.message()))
+        .Error();
+  }
+}
+
+std::vector<SipService::LegView> SipService::Legs() const {
+  std::vector<LegView> views;
+  for (size_t i = 0; i < parts_->legs.size(); ++i) {
+    const sip::Leg& leg = *parts_->legs[i];
+    LegView view{.name = leg.name,
+                 .chain = parts_->config.legs[i].chain,
+                 .connections = leg.sockets->connections()};
+    for (const auto& [transport, bound] : leg.sockets->listeners()) {
+      view.listeners.push_back(
+          Cat(Lower(sip::NameOf(transport)), ":", bound.ToString()));
+    }
+    const sip::TransportCounters& counters = leg.sockets->counters();
+#define SIP_TRANSPORT(name, help) \
+  view.counters.emplace_back(#name, counters.name);
+#include "sip/transport.def"
+#undef SIP_TRANSPORT
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+SipService::RegistrationPage SipService::Registrations(const std::string& aor,
+                                                       size_t offset,
+                                                       size_t limit) const {
+  RegistrationPage page;
+  if (parts_->store == nullptr) return page;
+  const int64_t now = WallClock();
+  std::vector<std::pair<std::string, const sip::Binding*>> all;
+  parts_->store->ForEach(
+      [&](std::string_view name, const std::vector<sip::Binding>& bindings) {
+        if (!aor.empty() && name != aor) return true;
+        for (const sip::Binding& b : bindings) {
+          if (b.expires_at > now) all.emplace_back(name, &b);
+        }
+        return true;
+      });
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first < b.first
+                              : a.second->contact < b.second->contact;
+  });
+  page.total = all.size();
+  for (size_t i = offset; i < all.size() && page.registrations.size() < limit;
+       ++i) {
+    const sip::Binding& b = *all[i].second;
+    RegistrationView view{.aor = all[i].first,
+                          .contact = b.contact,
+                          .leg = b.leg,
+                          .received = {},
+                          .path = b.path,
+                          .instance = b.instance,
+                          .q = b.q / 1000.0,
+                          .expires_in_s = b.expires_at - now};
+    if (!b.received.address.is_none()) {
+      view.received = Cat(Lower(sip::NameOf(b.received.transport)), ":",
+                          b.received.address.ToString());
+    }
+    page.registrations.push_back(std::move(view));
+  }
+  return page;
+}
+
+std::vector<SipTrace::Entry> SipService::Trace(std::string_view call_id) const {
+  return parts_->trace.Find(call_id);
+}
+
+std::vector<SipService::Number> SipService::Numbers() const {
+  std::vector<Number> out;
+  const sip::SipCounters& c = parts_->dispatcher->counters();
+#define SIP_COUNTER(name, help) out.push_back({"sip_" #name, help, {}, c.name});
+#define SIP_DROP(name, help)                       \
+  out.push_back({"sip_drops",                      \
+                 "SIP messages that went nowhere", \
+                 {{"reason", #name}},              \
+                 c.drops[static_cast<size_t>(sip::SipDrop::k_##name)]});
+#include "sip/counters.def"
+#undef SIP_COUNTER
+#undef SIP_DROP
+#define METHOD(id, text)                   \
+  out.push_back({"sip_requests",           \
+                 "SIP requests by method", \
+                 {{"method", text}},       \
+                 c.requests_by_method[static_cast<size_t>(sip::Method::id)]});
+#include "sip/methods.def"
+#undef METHOD
+  out.push_back({"sip_requests",
+                 "SIP requests by method",
+                 {{"method", "other"}},
+                 c.requests_by_method[0]});
+  for (int i = 1; i <= 6; ++i) {
+    out.push_back({"sip_replies_sent",
+                   "Requests answered by this proxy, by class",
+                   {{"class", Cat(i, "xx")}},
+                   c.replies_by_class[static_cast<size_t>(i)]});
+  }
+  for (const LegView& leg : Legs()) {
+    for (const auto& [name, value] : leg.counters) {
+      out.push_back({Cat("sip_transport_", name),
+                     "Of a leg's sockets",
+                     {{"leg", leg.name}},
+                     value});
+    }
+  }
+  for (const auto& handler : parts_->handlers) {
+    for (const sip::Handler::Number& n : handler->Counters()) {
+      out.push_back({Cat("sip_", handler->name(), "_", n.name),
+                     "Of a handler of the chains",
+                     {},
+                     n.value});
+    }
+  }
+  const sip::MediaNat::Counters& media = parts_->media->counters();
+  for (const auto& [name, value] :
+       {std::pair<const char*, uint64_t>{"offers", media.offers},
+        {"answers", media.answers},
+        {"refused", media.refused},
+        {"bad_sdp", media.bad_sdp},
+        {"closed", media.closed}}) {
+    out.push_back(
+        {Cat("sip_media_", name), "Of session descriptions", {}, value});
+  }
+  return out;
+}
+
+}  // namespace sluice::control
