@@ -365,7 +365,7 @@ class TheGenerator(Case):
                  "--share"),
                 (["rtp", "--rpc", "8004"], "--rpc"),
                 (["setup"], "--rpc"),
-                (["sip"], "subcommand"), ([], "subcommand")):
+                (["fax"], "subcommand"), ([], "subcommand")):
             process = subprocess.run([BUILD / "tools/sluiceload", *arguments],
                                      capture_output=True, text=True)
             self.assertEqual(process.returncode, 2, (arguments, process))
