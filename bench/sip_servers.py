@@ -79,6 +79,7 @@ domains = ["{DOMAIN}"]
 trace_messages = 0
 [[sip.leg]]
 name = "default"
+trusted = true
 listen = ["udp:{SERVER_IP}:{port}"]
 chain = ["registrar", "proxy"]
 [sip.registrar]

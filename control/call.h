@@ -40,6 +40,7 @@ struct Medium {
   uint8_t range = 0;  // how many, on both sides
   relay::FlowKind first = relay::FlowKind::kRtp;
   uint32_t clock_hz = 0;
+  IpAddress heard_from{};  // where its signalling comes from; ::, unknown
 
   bool active() const { return port != 0 && !ip.is_any(); }
   // Where port `i` of its sender listens; none on hold.

@@ -34,7 +34,8 @@ void LocalRelay::Allocate(const Key& key, Side side, const IpAddress& local,
                       .port = m.port,
                       .range = m.range,
                       .first = KindOf(m.kind),
-                      .clock_hz = m.clock_hz});
+                      .clock_hz = m.clock_hz,
+                      .heard_from = m.heard_from});
   }
   const auto got = verbs_.Allocate(KeyOf(key), side, local, wanted);
   if (!got.ok()) return done(got.status());

@@ -34,7 +34,8 @@ Medium ToMedium(const Media& media) {
                 .port = media.port,
                 .range = static_cast<uint8_t>(media.range),
                 .first = media.first,
-                .clock_hz = media.clock_hz};
+                .clock_hz = media.clock_hz,
+                .heard_from = media.heard_from};
 }
 
 bool SameTarget(const Medium& kept, const Media& told) {
@@ -343,14 +344,19 @@ relay::SideTarget SessionManager::Target(const Medium& medium, int i,
   // learnt source would slip past his lists. Nor where the party is a neighbour
   // of ours by the bound or by the advertised address: then it can be reached
   // as it says.
+  const bool learnable = medium.active() && options_.allow_targets.empty() &&
+                         options_.deny_targets.empty() &&
+                         medium.ip.is_private() &&
+                         !medium.ip.SharesScopeWith(facing.address) &&
+                         !medium.ip.SharesScopeWith(facing.advertise);
+  // One whose signalling was seen is looked for at that address alone (M1).
+  const bool seen = medium.heard_from != IpAddress();
+  IpAddress signalled;
+  if (!medium.active() && !medium.ip.is_any()) signalled = medium.ip;
+  if (learnable && seen) signalled = medium.heard_from;
   return {.target = medium.Target(i),
-          .signalled =
-              medium.active() || medium.ip.is_any() ? IpAddress() : medium.ip,
-          .learn_any = medium.active() && options_.allow_targets.empty() &&
-                       options_.deny_targets.empty() &&
-                       medium.ip.is_private() &&
-                       !medium.ip.SharesScopeWith(facing.address) &&
-                       !medium.ip.SharesScopeWith(facing.advertise)};
+          .signalled = signalled,
+          .learn_any = learnable && !seen};
 }
 
 absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(

@@ -32,6 +32,9 @@ struct Media {
   int range = 2;      // consecutive ports: 2 for RTP+RTCP, 1 for others
   relay::FlowKind first = relay::FlowKind::kRtp;  // kRtp: even RTP, odd RTCP
   uint32_t clock_hz = 8000;
+  // Where the party's signalling comes from, if that is known (::, not): one
+  // behind a NAT is then believed from there and from nowhere else.
+  IpAddress heard_from{};
 };
 // What was reserved for one Media, in the same order.
 struct Allocation {

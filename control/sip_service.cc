@@ -12,7 +12,9 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "control/local_relay.h"
+#include "control/manager_options.h"
 #include "control/nathelper_client.h"
+#include "control/target_policy.h"
 #include "sip/authorize.h"
 #include "sip/digest.h"
 #include "sip/gates.h"
@@ -123,6 +125,7 @@ absl::Status SipService::Parts::MakeLegs() {
                 return a.digits.size() > b.digits.size();
               });
     leg->anchor = config.sip.anchor;
+    leg->trusted = from.trusted;
     bool found = false;
     for (const InterfaceConfig& interface : config.interfaces) {
       if (interface.name == from.media) {
@@ -333,6 +336,26 @@ absl::StatusOr<std::unique_ptr<SipService>> SipService::Create(
   std::memcpy(&names.seed, seed.data(), sizeof names.seed);
   ASSIGN_OR_RETURN(parts->resolver, sip::Resolver::Create(loop, names));
   sip::Router::Options routes{.domains = {}, .domain2proxy = {}, .allowed = {}};
+  // The media's rules hold for requests, too (M5, P16): strangers choose where
+  // both go.
+  TargetPolicy::Options targets;
+  targets.deny = Networks(config.relay.deny_targets);
+  targets.listeners = ManagerOptions(config).listeners;
+  for (const InterfaceConfig& interface : config.interfaces) {
+    targets.own.push_back(interface.address);
+  }
+  for (const LegConfig& leg : config.legs) {
+    for (const std::string& where : leg.listen) {
+      const auto own = Endpoint::Parse(std::string_view(where).substr(4));
+      if (own) targets.own.push_back(own->ip);
+    }
+  }
+  routes.allowed = [policy =
+                        TargetPolicy(std::move(targets))](const Endpoint& to) {
+    return policy
+        .Check(to.ip, to.port.host(), 1, [](const Endpoint&) { return false; })
+        .ok();
+  };
   for (const std::string& d : config.sip.domains) {
     routes.domains.push_back(Lower(d));
   }

@@ -72,23 +72,42 @@ bool Authorize::Passes(const Incoming& in, const std::string& user) const {
   return true;
 }
 
+namespace {
+
+// One an algorithm.
+constexpr size_t kAnswersMax = 3;
+
+// A Route of ours and a To tag show that a request belongs to a dialog that was
+// let through. These two never do, and one of them moves a user's calls.
+bool BelongsToDialogs(Method method) {
+  return method != Method::kRegister && method != Method::kPublish;
+}
+
+}  // namespace
+
 Handler::Handled Authorize::Receive(Incoming& in) {
   const Message& m = in.message;
   if (m.is_response()) return Handled::kNotMine;
   const bool as_proxy = options_.i_am_proxy || m.method() != Method::kRegister;
   const HeaderId id =
       as_proxy ? HeaderId::kProxyAuthorization : HeaderId::kAuthorization;
-  if (!Concerns(in) || dispatcher_.InDialog(m)) {
+  if (!Concerns(in) ||
+      (BelongsToDialogs(m.method()) && dispatcher_.InDialog(m))) {
     RemoveCredentials(in, id);
     return Handled::kNotMine;
   }
   std::vector<std::string_view> values;
   for (const Header& h : m.headers()) {
-    if (h.id == id) values.push_back(h.value);
+    if (h.id != id || !digest_.IsOurs(h.value)) continue;
+    // An answer to each challenge is all that there can be.
+    if (values.size() == kAnswersMax) break;
+    values.push_back(h.value);
   }
-  // A retransmission is no replay.
+  // A retransmission is no replay: the same octets again.
   const std::string transaction =
-      Cat(in.from.address.ToString(), " ", m.call_id(), " ", m.cseq());
+      Cat(in.from.address.ToString(), " ",
+          values.empty() ? std::string()
+                         : DigestHex(DigestAlgorithm::kSha256, m.octets()));
   const DigestCheck check =
       digest_.Check(values, m.method_text(), m.uri(), in.now, transaction);
   if (check.result == DigestCheck::Result::kOk && Passes(in, check.user)) {

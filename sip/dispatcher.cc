@@ -72,6 +72,11 @@ bool Dispatcher::InDialog(const Message& request) {
   return tokens_.Open(uri->user).has_value() || IsOurMark(*uri, request);
 }
 
+bool Dispatcher::IsToken(const Uri& uri) {
+  return uri.has_user && OwnerOf(uri) != nullptr &&
+         tokens_.Open(uri.user).has_value();
+}
+
 void Dispatcher::Trace(bool in, const Leg& leg, const Peer& peer,
                        std::string_view octets, std::string_view call_id) {
   if (!trace_) return;

@@ -109,6 +109,8 @@ class Dispatcher final : public Responder {
   // Whether a request has a To tag and shows that its dialog was set up through
   // here, by our Record-Route or our Contact (security P13).
   bool InDialog(const Message& request);
+  // Whether a URI stands for a contact on another leg: nobody's address.
+  bool IsToken(const Uri& uri);
   Micros now() const { return clock_(); }
   const SipCounters& counters() const { return counters_; }
   SipCounters& mutable_counters() { return counters_; }

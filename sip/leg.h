@@ -42,6 +42,7 @@ struct Leg {
   IpAddress media{};  // the relay's address facing this leg's parties
   using Anchor = sip::Anchor;
   Anchor anchor = Anchor::kCrossLeg;
+  bool trusted = false;  // its parties may call anybody
   std::unique_ptr<LegTransport> sockets{};
 
   // The address that speaks with peers of that family by `transport`; one of

@@ -103,11 +103,11 @@ bool MediaNat::Rewrites(const Message& message) {
          SdpOf(message).has_value();
 }
 
-void MediaNat::Run(const Message& message, const Leg& in, const Leg& out,
-                   Done done) {
+void MediaNat::Run(const Message& message, const IpAddress& heard_from,
+                   const Leg& in, const Leg& out, Done done) {
   const auto sdp = SdpOf(message);
   CHECK(sdp.has_value());
-  OnSdp(message, *sdp, in, out, std::move(done));
+  OnSdp(message, *sdp, heard_from, in, out, std::move(done));
 }
 
 void MediaNat::Tell(const Message& message, const Leg& in, const Leg& out) {
@@ -124,7 +124,8 @@ void MediaNat::Tell(const Message& message, const Leg& in, const Leg& out) {
 }
 
 void MediaNat::OnSdp(const Message& message, std::string_view text,
-                     const Leg& in, const Leg& out, Done done) {
+                     const IpAddress& heard_from, const Leg& in, const Leg& out,
+                     Done done) {
   // What is no description for us may be one for the parties, but a call whose
   // media cannot be followed would be a silent one.
   const bool ack = message.is_request() && message.method() == Method::kAck;
@@ -142,6 +143,7 @@ void MediaNat::OnSdp(const Message& message, std::string_view text,
   std::vector<MediaRelay::Media> media;
   for (const SdpMedium& m : sdp->media()) {
     media.push_back(MediaOf(m));
+    media.back().heard_from = heard_from;
   }
   const MediaRelay::Key key = KeyOf(message, in, out);
   const Side side = message.is_request() ? Side::kFrom : Side::kTo;

@@ -55,7 +55,9 @@ class MediaNat {
   static bool Rewrites(const Message& message);
   // REQUIRES: Concerns(), Rewrites(). `done` is called once, perhaps before
   // this returns; `message` must live until then.
-  void Run(const Message& message, const Leg& in, const Leg& out, Done done);
+  // `heard_from`: where the party itself sent it from; :: when unknown.
+  void Run(const Message& message, const IpAddress& heard_from, const Leg& in,
+           const Leg& out, Done done);
   // REQUIRES: Concerns(), not Rewrites(). The relay is told and not waited for.
   void Tell(const Message& message, const Leg& in, const Leg& out);
   const Counters& counters() const { return counters_; }
@@ -63,8 +65,9 @@ class MediaNat {
  private:
   MediaRelay::Key KeyOf(const Message& message, const Leg& in,
                         const Leg& out) const;
-  void OnSdp(const Message& message, std::string_view text, const Leg& in,
-             const Leg& out, Done done);
+  void OnSdp(const Message& message, std::string_view text,
+             const IpAddress& heard_from, const Leg& in, const Leg& out,
+             Done done);
   // The body with the description in it replaced.
   std::string Rewrite(const Message& message, std::string_view text,
                       const Sdp& sdp, absl::Span<const MediaRelay::Port> ports,

@@ -36,6 +36,9 @@ class MediaRelay {
     int range = 2;      // consecutive ports
     Kind kind = Kind::kRtp;
     uint32_t clock_hz = 8000;
+    // Where the party's signalling comes from (:: unknown): behind a NAT its
+    // media does, too, and then from nowhere else.
+    IpAddress heard_from{};
   };
   struct Port {
     IpAddress ip{};

@@ -39,7 +39,7 @@ std::string Quote(std::string_view text) {
 }
 
 // What is kept of a contact is a stranger's text (security P12).
-constexpr size_t kBindingOctetsMax = 2'048;
+constexpr size_t kBindingOctetsMax = 1'024;
 
 constexpr size_t kUserAgentOctetsMax = 128;
 
@@ -110,6 +110,8 @@ Handler::Handled Registrar::Lookup(Incoming& in) {
   }
   const auto& bindings = store_.Find(AddressOfRecord(*uri));
   if (bindings.empty()) {
+    // Where our address is a domain of ours, contacts look like users.
+    if (dispatcher_.IsToken(*uri)) return Handled::kNotMine;
     // A domain named as ours has no other home where the user might be.
     if (MatchDomain(options_.domains, uri->host) > 1) {
       ++counts_.not_found;
@@ -202,10 +204,15 @@ std::optional<Registrar::Refuse> Registrar::Merge(
         return Refuse{500, ""};
       }
     }
-    const auto kept =
-        std::remove_if(bindings->begin(), bindings->end(), is_old);
-    const bool was_there = kept != bindings->end();
-    bindings->erase(kept, bindings->end());
+    const auto old = std::find_if(bindings->begin(), bindings->end(), is_old);
+    const bool was_there = old != bindings->end();
+    // A refresh changes nobody's place: the CANCEL of a ringing call goes where
+    // its INVITE went (RFC 3261 16.11). A phone that has started anew has
+    // another Call-ID.
+    const bool refreshed = was_there && old->call_id == m.call_id();
+    const int64_t since = refreshed ? old->changed_at : now;
+    bindings->erase(std::remove_if(bindings->begin(), bindings->end(), is_old),
+                    bindings->end());
     if (wish.expires == 0) {
       if (was_there) ++changes->removed;
       continue;
@@ -222,7 +229,7 @@ std::optional<Registrar::Refuse> Registrar::Merge(
     b.cseq = m.cseq();
     b.q = wish.q;
     b.expires_at = now + wish.expires;
-    b.changed_at = now;
+    b.changed_at = since;
     b.user_agent = UserAgentOf(m);
     if (b.contact.size() + b.path.size() + b.call_id.size() +
             b.instance.size() + b.reg_id.size() >

@@ -22,7 +22,7 @@ std::string MakeReply(const Message& request, std::string_view via, int code,
   const std::string_view to = request.Value(HeaderId::kTo);
   Append(&out, "To: ", to);
   const auto party = NameAddr::Parse(to);
-  if (code != 100 && !to_tag.empty() && party && party->tag().empty()) {
+  if (party && party->tag().empty()) {
     Append(&out, ";tag=", to_tag);
   }
   Append(&out, "\r\nCall-ID: ", request.call_id(),

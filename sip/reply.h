@@ -13,8 +13,7 @@ namespace sluice::sip {
 
 // A response to `request` (RFC 3261 8.2.6): its Vias, From, To, Call-ID and
 // CSeq, what `extra` brings (whole lines, each with CRLF), no body. `via`
-// stands in place of the top one. `to_tag` is added where To has none and the
-// code is not 100.
+// stands in place of the top one. `to_tag` is added where To has none.
 //
 // REQUIRES: request.Answerable().
 std::string MakeReply(const Message& request, std::string_view via, int code,

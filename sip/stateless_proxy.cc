@@ -87,205 +87,7 @@ Handler::Handled StatelessProxy::Receive(Incoming& in) {
   return Handled::kMine;
 }
 
-// ---- requests: what is to be done ------------------------------------------
-
-std::optional<StatelessProxy::Refuse> StatelessProxy::MakePlan(
-    Incoming& in, Plan* plan) const {
-  const auto uri = Uri::Parse(in.uri);
-  if (!uri) return Refuse{.code = 400};
-  if (auto no = CheckRequest(in, *uri, plan)) return no;
-  if (auto no = FollowRoutes(in, *uri, plan)) return no;
-  if (auto no = OpenToken(in, plan)) return no;
-  if (in.target) {
-    FollowTarget(in, plan);
-  } else if (!plan->trusted) {
-    // Inside a dialog the URI is a contact, not what somebody dialled.
-    ApplyPrefixes(in);
-  }
-  return CheckPassage(in, plan);
-}
-
-// A ping asks this proxy whether it is there.
-bool StatelessProxy::IsPing(const Incoming& in, const Uri& uri) const {
-  return in.message.method() == Method::kOptions && !uri.has_user &&
-         dispatcher_.OwnerOf(uri) != nullptr;
-}
-
-// RFC 3261 16.3.
-std::optional<StatelessProxy::Refuse> StatelessProxy::CheckRequest(
-    const Incoming& in, const Uri& uri, Plan* plan) const {
-  const Message& m = in.message;
-  if (!uri.is_sip()) return Refuse{.code = 416};
-  if (m.max_forwards() == 0 && !IsPing(in, uri)) return Refuse{.code = 483};
-  plan->max_forwards = m.max_forwards() < 0
-                           ? kMaxForwards
-                           : std::min(m.max_forwards(), kMaxForwards) - 1;
-  if (m.Find(HeaderId::kProxyRequire) != nullptr) {
-    std::string wanted;
-    m.ForEach(HeaderId::kProxyRequire, [&](std::string_view option) {
-      Append(&wanted, wanted.empty() ? "" : ", ", option);
-      return true;
-    });
-    if (!wanted.empty()) {
-      return Refuse{.code = 420, .extra = Cat("Unsupported: ", wanted, "\r\n")};
-    }
-  }
-  plan->loop = LoopMark(m);
-  const bool fresh = m.ForEach(HeaderId::kVia, [&](std::string_view value) {
-    // Another node with our keys has the same mark for it, at its own address.
-    if (value.find(plan->loop) == std::string_view::npos) return true;
-    const auto via = Via::Parse(value);
-    const auto branch = via ? Branch::Parse(via->branch()) : std::nullopt;
-    return !branch || branch->loop != plan->loop ||
-           dispatcher_.OwnerOf(via->host, via->port) == nullptr;
-  });
-  if (!fresh) return Refuse{.code = 482};
-  return std::nullopt;
-}
-
-// RFC 3261 16.4, and 16.12.1.
-std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
-    Incoming& in, const Uri& uri, Plan* plan) const {
-  const Message& m = in.message;
-  if (m.Find(HeaderId::kRoute) == nullptr) return std::nullopt;
-  std::vector<std::string_view> routes;
-  m.ForEach(HeaderId::kRoute, [&](std::string_view value) {
-    routes.push_back(value);
-    return true;
-  });
-  if (routes.empty()) return std::nullopt;
-
-  // A strict router before us has put our Record-Route into the Request-URI.
-  if (!uri.has_user && uri.Param("lr") && dispatcher_.OwnerOf(uri) != nullptr) {
-    const auto last = NameAddr::Parse(routes.back());
-    if (!last) return Refuse{.code = 400};
-    plan->trusted = dispatcher_.IsOurMark(uri, m);
-    in.uri = std::string(last->uri_text);
-    routes.pop_back();
-    plan->strict = true;
-  }
-
-  // Ours, from the top: the one of the leg it came in, then of the leg it is to
-  // leave by.
-  size_t ours = 0;
-  for (; ours < routes.size(); ++ours) {
-    const auto route = NameAddr::Parse(routes[ours]);
-    if (!route) return Refuse{.code = 400};
-    Leg* leg = dispatcher_.OwnerOf(route->uri);
-    if (leg == nullptr) break;
-    const bool marked = dispatcher_.IsOurMark(route->uri, m);
-    if (marked) plan->trusted = true;
-    // One that a phone was given by its owner names where it sends to; ours
-    // name all legs of the call.
-    if (marked || leg != &in.leg) plan->leg = leg;
-  }
-  plan->routes = ours;
-  if (ours < routes.size()) {
-    const auto next = NameAddr::Parse(routes[ours]);
-    plan->next = std::string(next->uri_text);
-    if (!next->uri.Param("lr")) {
-      // RFC 3261 16.6 6: a strict router is next.
-      plan->strict = true;
-      plan->rewritten_routes.assign(
-          routes.begin() + static_cast<ptrdiff_t>(ours) + 1, routes.end());
-      plan->last_route = true;
-      return std::nullopt;
-    }
-  }
-  if (plan->strict) {
-    plan->rewritten_routes.assign(routes.begin() + static_cast<ptrdiff_t>(ours),
-                                  routes.end());
-  }
-  return std::nullopt;
-}
-
-std::optional<StatelessProxy::Refuse> StatelessProxy::OpenToken(
-    Incoming& in, Plan* plan) const {
-  if (in.target) return std::nullopt;
-  const auto uri = Uri::Parse(in.uri);
-  if (!uri || !uri->has_user || dispatcher_.OwnerOf(*uri) == nullptr) {
-    return std::nullopt;
-  }
-  const auto contact = tokens_.Open(uri->user);
-  if (!contact) return std::nullopt;
-  if (contact->facing != in.leg.index ||
-      contact->leg >= dispatcher_.legs().size()) {
-    return Refuse{.code = 404};
-  }
-  plan->leg = dispatcher_.legs()[contact->leg].get();
-  plan->trusted = true;
-  // A Route that is left goes before the way to the contact.
-  if (plan->next.empty()) plan->peer = contact->heard;
-  in.uri = contact->uri;
-  return std::nullopt;
-}
-
-void StatelessProxy::FollowTarget(const Incoming& in, Plan* plan) const {
-  plan->trusted = true;
-  // A Route that the sender has named goes before the way to the user.
-  if (!plan->next.empty()) return;
-  plan->leg = dispatcher_.FindLeg(in.target->leg);
-  if (in.target->path.empty()) {
-    plan->peer = in.target->peer;
-    return;
-  }
-  // The way in is the way the REGISTER came (RFC 3327 5.3).
-  plan->path = in.target->path;
-  std::string_view rest = plan->path;
-  const auto first = NameAddr::Parse(NextListValue(&rest));
-  if (first) plan->next = std::string(first->uri_text);
-}
-
-// The seeds' -X: digits that mean another domain.
-void StatelessProxy::ApplyPrefixes(Incoming& in) const {
-  if (in.leg.prefixes.empty()) return;
-  const auto uri = Uri::Parse(in.uri);
-  if (!uri || !uri->is_sip() || !uri->has_user) return;
-  for (const Leg::Prefix& prefix : in.leg.prefixes) {
-    if (!uri->user.starts_with(prefix.digits)) continue;
-    const auto at = static_cast<size_t>(uri->host.data() - uri->text.data());
-    std::string moved(uri->text.substr(0, at));
-    moved += prefix.domain;
-    size_t behind = at + uri->host.size();
-    if (uri->port != 0) {
-      ++behind;
-      while (behind < uri->text.size() && uri->text[behind] >= '0' &&
-             uri->text[behind] <= '9') {
-        ++behind;
-      }
-    }
-    moved += uri->text.substr(behind);
-    in.uri = std::move(moved);
-    return;
-  }
-}
-
-std::optional<StatelessProxy::Refuse> StatelessProxy::CheckPassage(
-    const Incoming& in, Plan* plan) const {
-  const auto uri = Uri::Parse(in.uri);
-  if (!uri) return Refuse{.code = 400};
-  if (!uri->is_sip()) return Refuse{.code = 416};
-  const bool next_is_uri = plan->next.empty();
-  plan->next_uri = next_is_uri ? uri : Uri::Parse(plan->next);
-  if (!plan->next_uri) return Refuse{.code = 400};
-  if (!plan->next_uri->is_sip()) return Refuse{.code = 416};
-  if (!in.target && next_is_uri && dispatcher_.OwnerOf(*uri) != nullptr) {
-    // For ourselves: a ping is answered, and nobody lives here.
-    if (IsPing(in, *uri)) {
-      return Refuse{.code = 200,
-                    .extra =
-                        "Accept: application/sdp\r\n"
-                        "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\n"};
-    }
-    return Refuse{.code = 404};
-  }
-  if (plan->trusted || router_.IsOurDomain(uri->host)) return std::nullopt;
-  const auto from = NameAddr::Parse(in.message.Value(HeaderId::kFrom));
-  if (from && router_.IsOurDomain(from->uri.host)) return std::nullopt;
-  return Refuse{.code = 403};
-}
-
-// ---- requests: doing it -----------------------------------------------------
+// ---- requests ---------------------------------------------------------------
 
 void StatelessProxy::Answer(const Incoming& in, const Refuse& refuse) {
   dispatcher_.Reply(
@@ -330,7 +132,14 @@ void StatelessProxy::Forward(Incoming& in, const Plan& plan,
       std::remove_if(ways->begin(), ways->end(),
                      [&](const Router::Way& way) { return way.leg != &out; }),
       ways->end());
-  if (media_ == nullptr || !MediaNat::Concerns(in.message, in.leg, out)) {
+  // An ACK asks for no leave, and with these two it belongs to a dialog:
+  // outside of one they could only take ports for nothing.
+  const Method method = in.message.method();
+  const bool stray =
+      !plan.trusted && (method == Method::kAck || method == Method::kUpdate ||
+                        method == Method::kPrack);
+  if (media_ == nullptr || stray ||
+      !MediaNat::Concerns(in.message, in.leg, out)) {
     return Send(in, plan, *ways);
   }
   if (!MediaNat::Rewrites(in.message)) {
@@ -338,7 +147,7 @@ void StatelessProxy::Forward(Incoming& in, const Plan& plan,
     return Send(in, plan, *ways);
   }
   auto held = Hold(in);
-  media_->Run(held->message, in.leg, out,
+  media_->Run(held->message, HeardFrom(in.message, in.from), in.leg, out,
               [this, held, plan,
                ways = *std::move(ways)](const MediaNat::Outcome& outcome) {
                 Incoming& waiting = *held->in;
@@ -369,6 +178,12 @@ void StatelessProxy::Send(const Incoming& in, const Plan& plan,
   if (hops.front().destination.transport == Transport::kUdp) {
     return dispatcher_.SendRequest(std::move(hops), in.message.call_id(),
                                    [&] { Answer(in, {.code = 503}); });
+  }
+  if (in.message.method() == Method::kAck) {
+    // Nobody is told, so nothing is kept for telling.
+    return dispatcher_.SendRequest(
+        std::move(hops), in.message.call_id(),
+        [this] { dispatcher_.Drop(SipDrop::k_bad_ack); });
   }
   auto held = Hold(in);
   dispatcher_.SendRequest(std::move(hops), held->message.call_id(),
@@ -435,27 +250,37 @@ void StatelessProxy::RecordRoute(const Incoming& in, const Leg& out,
   edit->InsertHeaderOnTop(HeaderId::kRecordRoute, value);
 }
 
+// Whether the sender of a message is the party itself, and no proxy before it.
+bool StatelessProxy::IsDirect(const Message& message) const {
+  if (message.is_request()) return message.Count(HeaderId::kVia) == 1;
+  const std::string_view top = message.Nth(HeaderId::kRecordRoute, 0);
+  if (top.empty()) return true;
+  const auto route = NameAddr::Parse(top);
+  return route && dispatcher_.OwnerOf(route->uri) != nullptr;
+}
+
+IpAddress StatelessProxy::HeardFrom(const Message& message,
+                                    const Peer& from) const {
+  return IsDirect(message) ? from.address.ip : IpAddress();
+}
+
 // Where a contact's owner is heard, when its URI says something else: behind a
 // NAT, or on a connection. nullopt where another proxy stands between.
 std::optional<Peer> StatelessProxy::HeardElsewhere(const Message& message,
                                                    const Peer& from,
                                                    const Uri& uri) const {
-  if (message.is_request()) {
-    if (message.Count(HeaderId::kVia) != 1) return std::nullopt;
-  } else if (const std::string_view top =
-                 message.Nth(HeaderId::kRecordRoute, 0);
-             !top.empty()) {
-    const auto route = NameAddr::Parse(top);
-    if (!route || dispatcher_.OwnerOf(route->uri) == nullptr) {
-      return std::nullopt;
-    }
-  }
-  // A phone may well send from another port than it listens on; from another
-  // address, it does not know its own.
+  if (!IsDirect(message)) return std::nullopt;
+  // A phone may well send from another port than it listens on. From another
+  // address it does not know its own, if that is one of a network behind a NAT;
+  // else somebody stands between who does not want to be in the way.
   const auto ip = uri.ip();
-  if (from.transport == Transport::kUdp && ip && *ip == from.address.ip) {
-    return std::nullopt;
-  }
+  const bool behind_nat = ip && *ip != from.address.ip && ip->is_private();
+  // What came on a connection would go by UDP for a URI that names none.
+  const bool names_stream =
+      uri.scheme == Uri::Scheme::kSips || uri.Param("transport").has_value();
+  const bool stream = from.transport != Transport::kUdp && !names_stream &&
+                      ip && *ip == from.address.ip;
+  if (!behind_nat && !stream) return std::nullopt;
   return Peer{.transport = from.transport, .address = from.address};
 }
 
@@ -523,7 +348,7 @@ void StatelessProxy::OnResponse(Incoming& in) {
     return SendResponse(in, out, *to, *next);
   }
   auto held = Hold(in);
-  media_->Run(held->message, in.leg, out,
+  media_->Run(held->message, HeardFrom(m, in.from), in.leg, out,
               [this, held, &out, to = *to](const MediaNat::Outcome& outcome) {
                 Incoming& waiting = *held->in;
                 // An answer that the relay cannot follow is no answer: the

@@ -32,8 +32,8 @@ namespace sluice::sip {
 // What is waited for outside holds a copy of the message; nothing else does.
 //
 // Never relays between strangers (security P16): a request goes on when it is
-// for one of our domains, from one of them, or inside a dialog that was set up
-// through here.
+// for one of our domains, from a user who has logged in or by a trusted leg, or
+// inside a dialog that was set up through here.
 //
 // Thread: control only. Borrows all it is given; `media` may be null.
 class StatelessProxy final : public Handler {
@@ -105,6 +105,9 @@ class StatelessProxy final : public Handler {
 
   // Contacts of a message that goes from one leg to the other.
   // `own`: the address of `out` by which it leaves.
+  bool IsDirect(const Message& message) const;
+  // The party's own address, where it is known.
+  IpAddress HeardFrom(const Message& message, const Peer& from) const;
   std::optional<Peer> HeardElsewhere(const Message& message, const Peer& from,
                                      const Uri& uri) const;
   void RewriteContacts(const Message& message, const Peer& from, const Leg& in,

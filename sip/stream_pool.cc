@@ -217,6 +217,14 @@ absl::StatusOr<StreamPool::Ptr> StreamPool::Connect(const Route& route) {
     ++counters_.refused_full;
     return absl::ResourceExhaustedError("all connections are in use");
   }
+  // Who names a host that does not answer takes no place but these.
+  if (static_cast<size_t>(std::count_if(
+          connections_.begin(), connections_.end(), [](const auto& entry) {
+            return entry.second->state == Connection::State::kConnecting;
+          })) >= kConnectingMax) {
+    ++counters_.refused_full;
+    return absl::ResourceExhaustedError("too many connections are being made");
+  }
   absl::StatusOr<net::Fd> fd = net::ConnectTcp({.ip = *route.local}, peer);
   if (!fd.ok()) {
     ++counters_.connect_failures;

@@ -82,6 +82,7 @@ class StreamPool {
   // A full handshake costs about a millisecond of signing: so many in a row is
   // what everybody else has to wait for them.
   static constexpr int kHandshakesPerTurn = 8;
+  static constexpr size_t kConnectingMax = 256;
 
   // --- Finding ---
   Ptr Get(uint64_t id) const;  // null: gone, or ending

@@ -34,6 +34,7 @@ block = { SUBSCRIBE = "403 No \"way\"", PUBLISH = "405" }
 trace_messages = 7
 [[sip.leg]]
 name = "outside"
+trusted = true
 listen = ["udp:192.0.2.7:5060", "tls:[2001:db8::7]:5061"]
 advertise = "198.51.100.7"
 media = "out"

@@ -174,6 +174,13 @@ TEST_F(Auth, TheOtherPartyOfACallIsNotAsked) {
   bye.to = "<sip:alice@example.com>";
   bob.Request(leg, bye);
   EXPECT_EQ(StatusOf(bob.Next()), 407);
+  // A registration never belongs to a call, whatever it shows: whoever was once
+  // called would else take over everybody's.
+  Ask hijack = bye;
+  hijack.method = "REGISTER";
+  hijack.to = "<sip:alice@example.com>;tag=a";
+  bob.Request(leg, hijack);
+  EXPECT_EQ(StatusOf(bob.Next()), 401);
   // With one, but without our mark, it shows nothing.
   bye.to = "<sip:alice@example.com>;tag=a";
   bye.more = "";

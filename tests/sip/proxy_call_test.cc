@@ -128,6 +128,18 @@ TEST_F(OneLeg, MarksWhereARequestReallyCameFrom) {
   EXPECT_EQ(StatusOf(alice.Next()), 200);
 }
 
+TEST_F(OneLeg, WhatASenderSaysOfWhereItIsSeenIsNotBelieved) {
+  Ask ask = Invite(bob);
+  ask.via = ";received=192.0.2.1";
+  alice.Request(leg, ask);
+  const std::string got = bob.Next();
+  EXPECT_EQ(Value(got, HeaderId::kVia, 1),
+            Cat("SIP/2.0/UDP ", alice.host(),
+                ";branch=z9hG4bKphone1;received=127.0.0.1"));
+  bob.Respond(got, {});
+  EXPECT_EQ(StatusOf(alice.Next()), 200);
+}
+
 TEST_F(OneLeg, WithoutRportTheAnswerGoesToThePortOfTheVia) {
   Phone other(world, Transport::kUdp);
   Ask ask = Invite(bob);
@@ -268,6 +280,17 @@ TEST_F(TwoLegs, ARedirectToOneOfOursComesHomeAsWhatItWas) {
   moved.more = Cat("Contact: <", ContactUri(invite), ">\r\n");
   bob.Respond(invite, moved);
   EXPECT_EQ(ContactUri(alice.Next()), alice.uri("alice"));
+}
+
+TEST_F(TwoLegs, ATokenOfTheWrongSideIsNotOpened) {
+  alice.Request(in, {.method = "INVITE"});
+  const std::string invite = bob.Next();
+  bob.Respond(invite, {});
+  // What alice knows bob by, told by bob: it would tell her who he is.
+  Answer moved{.code = 302, .contact = ""};
+  moved.more = Cat("Contact: <", ContactUri(alice.Next()), ">\r\n");
+  bob.Respond(invite, moved);
+  EXPECT_EQ(alice.Next().find(bob.host()), std::string::npos);
 }
 
 TEST_F(TwoLegs, ContactsStayWhereRewritingIsOff) {

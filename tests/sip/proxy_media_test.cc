@@ -38,10 +38,15 @@ class Media : public testing::Test {
     bob.Respond(request, {.code = code, .body = SdpText(kAnswer, 6000)});
     return alice.Next();
   }
-  Ask Later(const std::string& method, int cseq, const std::string& tag = "b") {
+  // As alice asks it in the dialog that `request` has set up.
+  Ask Later(const std::string& method, int cseq, const std::string& request) {
     Ask ask{.method = method, .uri = bob.uri("bob"), .cseq = cseq};
-    if (!tag.empty()) Append(&ask.to, kTag, tag);
+    Append(&ask.to, kTag, "b");
     ask.contact = "";
+    const auto routes = Values(request, HeaderId::kRecordRoute);
+    for (auto it = routes.rbegin(); it != routes.rend(); ++it) {
+      Append(&ask.more, "Route: ", *it, "\r\n");
+    }
     return ask;
   }
 
@@ -199,9 +204,9 @@ TEST_F(Media, WhatTellsTheRelayAndChangesNothingDoesNotWaitForIt) {
   Answered(request);
   relay().late = true;
   relay().asked.clear();
-  alice.Request(in, Later("ACK", 1));
+  alice.Request(in, Later("ACK", 1, request));
   EXPECT_EQ(Value(bob.Next(), HeaderId::kCSeq), "1 ACK");
-  alice.Request(in, Later("BYE", 2));
+  alice.Request(in, Later("BYE", 2, request));
   const std::string bye = bob.Next();
   bob.Respond(bye, {.contact = ""});
   EXPECT_EQ(StatusOf(alice.Next()), 200);
@@ -216,7 +221,7 @@ TEST_F(Media, TheAckGoesOnWhateverTheRelaySays) {
   // A delayed offer: it comes with the 200, its answer with the ACK.
   const std::string offer = BodyOf(Answered(request));
   EXPECT_EQ(LineOf(offer, "m="), "m=audio 30000 RTP/AVP 0");
-  Ask ack = Later("ACK", 1);
+  Ask ack = Later("ACK", 1, request);
   ack.body = SdpText(kOffer, 4000);
   alice.Request(in, ack);
   EXPECT_EQ(LineOf(BodyOf(bob.Next()), "m="), "m=audio 30002 RTP/AVP 0");
@@ -230,6 +235,19 @@ TEST_F(Media, TheAckGoesOnWhateverTheRelaySays) {
   ack.body = "no SDP at all";
   alice.Request(in, ack);
   EXPECT_EQ(BodyOf(bob.Next()), ack.body);
+}
+
+TEST_F(Media, OutsideOfADialogTheseTakeNoPorts) {
+  const std::string request = Offered();
+  relay().asked.clear();
+  for (const char* method : {"ACK", "UPDATE", "PRACK"}) {
+    Ask ask = Later(method, 1, request);
+    ask.more = "";
+    ask.body = SdpText(kOffer, 4000);
+    alice.Request(in, ask);
+    EXPECT_EQ(BodyOf(bob.Next()), ask.body) << method;
+  }
+  EXPECT_EQ(relay().Verbs(), "");
 }
 
 TEST_F(Media, ByeOfTheCalleeClosesAllWithTheIdsTurnedRound) {
@@ -248,7 +266,10 @@ TEST_F(Media, ByeOfTheCalleeClosesAllWithTheIdsTurnedRound) {
 
 TEST_F(Media, CancelAndFailuresCloseTheTransaction) {
   const std::string request = Offered();
-  alice.Request(in, Later("CANCEL", 1, ""));
+  Ask cancel = invite;
+  cancel.method = "CANCEL";
+  cancel.body = "";
+  alice.Request(in, cancel);
   bob.Next();
   EXPECT_EQ(relay().Last("close").key.cseq, 1u);
   EXPECT_EQ(relay().Last("close").key.id_from,
@@ -270,9 +291,10 @@ TEST_F(Media, ADescriptionInAFailureIsNotLookedAt) {
 }
 
 TEST_F(Media, UpdateAndPrackCarryOffersToo) {
+  const std::string dialog = Offered();
   for (const char* method : {"UPDATE", "PRACK"}) {
     relay().asked.clear();
-    Ask ask = Later(method, 2);
+    Ask ask = Later(method, 2, dialog);
     ask.body = SdpText(kOffer, 4000);
     alice.Request(in, ask);
     const std::string request = bob.Next();
@@ -287,7 +309,7 @@ TEST_F(Media, UpdateAndPrackCarryOffersToo) {
   }
   // Others may carry what they like.
   relay().asked.clear();
-  Ask info = Later("INFO", 3);
+  Ask info = Later("INFO", 3, dialog);
   info.body = SdpText(kOffer, 4000);
   alice.Request(in, info);
   EXPECT_EQ(BodyOf(bob.Next()), info.body);

@@ -75,6 +75,7 @@ TEST_F(Refusals, ARequestForOurselvesEndsHere) {
                   .uri = Cat("sip:bob@example.com:",
                              us.substr(us.find(':') + 1), ";maddr=127.0.0.1")}),
             482);
+  EXPECT_EQ(world.counters().requests_in, 4u);
 }
 
 TEST_F(Refusals, APingIsAnsweredEvenWithoutForwards) {
@@ -99,17 +100,40 @@ TEST_F(Refusals, WhatAProxyMustUnderstandIs420) {
 }
 
 TEST_F(Refusals, StrangersDoNotMeetHere) {
+  leg.trusted = false;
   Ask ask{.uri = bob.uri("bob")};
   ask.from = "<sip:eve@evilexample.com>;tag=e";
   EXPECT_EQ(Code(ask), 403);
   ask.from = "<sip:eve@sub.example.com>;tag=e";
   EXPECT_EQ(Code(ask), 403);
-  // From one of ours to anybody, and from anybody to one of ours.
+  // Anybody can write one of ours.
+  EXPECT_EQ(Code({.uri = bob.uri("bob")}), 403);
+  // Where nobody else can come in, who calls is one of ours.
+  leg.trusted = true;
   alice.Request(leg, {.uri = bob.uri("bob")});
   EXPECT_EQ(UriOf(bob.Next()), bob.uri("bob"));
 }
 
+TEST_F(Refusals, AStrangerReachesOurDomain) {
+  leg.trusted = false;
+  world.router_options.domain2proxy = {
+      {"example.com", Cat("sip:", bob.host())}};
+  world.Start();
+  Ask ask;
+  ask.from = "<sip:eve@elsewhere.test>;tag=e";
+  alice.Request(leg, ask);
+  EXPECT_EQ(UriOf(bob.Next()), ask.uri);
+}
+
+TEST_F(Refusals, AStrangersRouteLeadsNobodyPastUs) {
+  leg.trusted = false;
+  EXPECT_EQ(Code({.uri = "sip:example.com",
+                  .more = Cat("Route: <", bob.uri("x"), ";lr>\r\n")}),
+            403);
+}
+
 TEST_F(Refusals, ARouteThroughUsIsNoPassWithoutOurMark) {
+  leg.trusted = false;
   Ask ask{.method = "BYE", .uri = bob.uri("bob")};
   ask.from = "<sip:eve@elsewhere.test>;tag=e";
   ask.to = "<sip:bob@elsewhere.test>;tag=b";
@@ -122,6 +146,7 @@ TEST_F(Refusals, ARouteThroughUsIsNoPassWithoutOurMark) {
 TEST_F(Refusals, TheMarkOfACallIsNoPassForAnother) {
   alice.Request(leg, {.method = "INVITE", .uri = bob.uri("bob")});
   const std::string route = Value(bob.Next(), HeaderId::kRecordRoute);
+  leg.trusted = false;
   Ask bye{.method = "BYE", .uri = bob.uri("bob")};
   bye.from = "<sip:eve@elsewhere.test>;tag=e";
   bye.to = "<sip:bob@elsewhere.test>;tag=b";

@@ -116,9 +116,9 @@ TEST_F(Routes, TheBestFittingDomainSaysWhichProxy) {
   Phone star(world, Transport::kUdp), parent(world, Transport::kUdp),
       exact(world, Transport::kUdp);
   world.router_options.domain2proxy = {
-      {"*", Cat("sip:", star.host())},
       {"*.example.net", Cat("sip:", parent.host())},
-      {"a.example.net", Cat("sip:", exact.host())}};
+      {"a.example.net", Cat("sip:", exact.host())},
+      {"*", Cat("sip:", star.host())}};
   world.Start();
   alice.Request(in, {.uri = "sip:x@a.example.net"});
   EXPECT_EQ(UriOf(exact.Next()), "sip:x@a.example.net");
@@ -217,6 +217,19 @@ TEST_F(Routes, ThePathOfATargetGoesOnTop) {
   const std::vector<std::string> expected = {Cat("<sip:", proxy.host(), ";lr>"),
                                              "<sip:192.0.2.7;lr>"};
   EXPECT_EQ(Values(got, HeaderId::kRoute), expected);
+}
+
+TEST_F(Routes, ARouteGoesBeforeTheWayToATarget) {
+  Aim aim;
+  aim.uri = "sip:bob@10.0.0.1:5060";
+  aim.target = {.leg = "out",
+                .peer = Peer{.transport = Transport::kUdp, .address = bob.at()},
+                .path = ""};
+  world.SetChains({&aim, world.proxy.get()});
+  alice.Request(in, {.uri = "sip:bob@example.com",
+                     .more = Cat("Route: <sip:", proxy.host(), ";lr>\r\n")});
+  EXPECT_EQ(UriOf(proxy.Next()), aim.uri);
+  EXPECT_TRUE(bob.Silent());
 }
 
 TEST_F(Routes, ATargetOnAConnectionIsReachedOnIt) {

@@ -40,6 +40,7 @@ class SipWorld final : public Turner {
     leg->index = static_cast<uint8_t>(legs.size());
     leg->name = name;
     leg->media = *IpAddress::Parse(ip);
+    leg->trusted = true;  // most tests are not about who may
     LegTransport::Options options;
     options.name = name;
     for (const Transport t : transports) {

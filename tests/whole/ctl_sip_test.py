@@ -69,6 +69,7 @@ domains = ["example.com"]
 trace_messages = 16
 [[sip.leg]]
 name = "inside"
+trusted = true
 listen = ["udp:127.0.0.1:{self.inside}", "tcp:127.0.0.1:{self.tcp}"]
 [[sip.leg]]
 name = "outside"

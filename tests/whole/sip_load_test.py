@@ -39,6 +39,7 @@ SIP = """
 domains = ["example.com"]
 [[sip.leg]]
 name = "default"
+trusted = true
 listen = ["udp:{ip}:{port}", "tcp:{ip}:{port}"]
 chain = ["authorize", "registrar", "proxy"]
 [sip.auth]

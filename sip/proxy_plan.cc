@@ -1,0 +1,214 @@
+// What is to be done with a request: checks, routes, tokens, targets, passage
+// (RFC 3261 16.3 to 16.6).
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "sip/branch.h"
+#include "sip/fields.h"
+#include "sip/stateless_proxy.h"
+
+namespace sluice::sip {
+
+std::optional<StatelessProxy::Refuse> StatelessProxy::MakePlan(
+    Incoming& in, Plan* plan) const {
+  const auto uri = Uri::Parse(in.uri);
+  if (!uri) return Refuse{.code = 400};
+  if (auto no = CheckRequest(in, *uri, plan)) return no;
+  if (auto no = FollowRoutes(in, *uri, plan)) return no;
+  if (auto no = OpenToken(in, plan)) return no;
+  if (in.target) {
+    FollowTarget(in, plan);
+  } else if (!plan->trusted) {
+    // Inside a dialog the URI is a contact, not what somebody dialled.
+    ApplyPrefixes(in);
+  }
+  return CheckPassage(in, plan);
+}
+
+// A ping asks this proxy whether it is there.
+bool StatelessProxy::IsPing(const Incoming& in, const Uri& uri) const {
+  return in.message.method() == Method::kOptions && !uri.has_user &&
+         dispatcher_.OwnerOf(uri) != nullptr;
+}
+
+// RFC 3261 16.3.
+std::optional<StatelessProxy::Refuse> StatelessProxy::CheckRequest(
+    const Incoming& in, const Uri& uri, Plan* plan) const {
+  const Message& m = in.message;
+  if (!uri.is_sip()) return Refuse{.code = 416};
+  if (m.max_forwards() == 0 && !IsPing(in, uri)) return Refuse{.code = 483};
+  plan->max_forwards = m.max_forwards() < 0
+                           ? kMaxForwards
+                           : std::min(m.max_forwards(), kMaxForwards) - 1;
+  if (m.Find(HeaderId::kProxyRequire) != nullptr) {
+    std::string wanted;
+    m.ForEach(HeaderId::kProxyRequire, [&](std::string_view option) {
+      Append(&wanted, wanted.empty() ? "" : ", ", option);
+      return true;
+    });
+    if (!wanted.empty()) {
+      return Refuse{.code = 420, .extra = Cat("Unsupported: ", wanted, "\r\n")};
+    }
+  }
+  plan->loop = LoopMark(m);
+  const bool fresh = m.ForEach(HeaderId::kVia, [&](std::string_view value) {
+    // Another node with our keys has the same mark for it, at its own address.
+    if (value.find(plan->loop) == std::string_view::npos) return true;
+    const auto via = Via::Parse(value);
+    const auto branch = via ? Branch::Parse(via->branch()) : std::nullopt;
+    return !branch || branch->loop != plan->loop ||
+           dispatcher_.OwnerOf(via->host, via->port) == nullptr;
+  });
+  if (!fresh) return Refuse{.code = 482};
+  return std::nullopt;
+}
+
+// RFC 3261 16.4, and 16.12.1.
+std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
+    Incoming& in, const Uri& uri, Plan* plan) const {
+  const Message& m = in.message;
+  if (m.Find(HeaderId::kRoute) == nullptr) return std::nullopt;
+  std::vector<std::string_view> routes;
+  m.ForEach(HeaderId::kRoute, [&](std::string_view value) {
+    routes.push_back(value);
+    return true;
+  });
+  if (routes.empty()) return std::nullopt;
+
+  // A strict router before us has put our Record-Route into the Request-URI.
+  if (!uri.has_user && uri.Param("lr") && dispatcher_.OwnerOf(uri) != nullptr) {
+    const auto last = NameAddr::Parse(routes.back());
+    if (!last) return Refuse{.code = 400};
+    plan->trusted = dispatcher_.IsOurMark(uri, m);
+    in.uri = std::string(last->uri_text);
+    routes.pop_back();
+    plan->strict = true;
+  }
+
+  // Ours, from the top: the one of the leg it came in, then of the leg it is to
+  // leave by.
+  size_t ours = 0;
+  for (; ours < routes.size(); ++ours) {
+    const auto route = NameAddr::Parse(routes[ours]);
+    if (!route) return Refuse{.code = 400};
+    Leg* leg = dispatcher_.OwnerOf(route->uri);
+    if (leg == nullptr) break;
+    const bool marked = dispatcher_.IsOurMark(route->uri, m);
+    if (marked) plan->trusted = true;
+    // One that a phone was given by its owner names where it sends to; ours
+    // name all legs of the call.
+    if (marked || leg != &in.leg) plan->leg = leg;
+  }
+  plan->routes = ours;
+  if (ours < routes.size()) {
+    const auto next = NameAddr::Parse(routes[ours]);
+    plan->next = std::string(next->uri_text);
+    if (!next->uri.Param("lr")) {
+      // RFC 3261 16.6 6: a strict router is next.
+      plan->strict = true;
+      plan->rewritten_routes.assign(
+          routes.begin() + static_cast<ptrdiff_t>(ours) + 1, routes.end());
+      plan->last_route = true;
+      return std::nullopt;
+    }
+  }
+  if (plan->strict) {
+    plan->rewritten_routes.assign(routes.begin() + static_cast<ptrdiff_t>(ours),
+                                  routes.end());
+  }
+  return std::nullopt;
+}
+
+std::optional<StatelessProxy::Refuse> StatelessProxy::OpenToken(
+    Incoming& in, Plan* plan) const {
+  if (in.target) return std::nullopt;
+  const auto uri = Uri::Parse(in.uri);
+  if (!uri || !uri->has_user || dispatcher_.OwnerOf(*uri) == nullptr) {
+    return std::nullopt;
+  }
+  const auto contact = tokens_.Open(uri->user);
+  if (!contact) return std::nullopt;
+  if (contact->facing != in.leg.index ||
+      contact->leg >= dispatcher_.legs().size()) {
+    return Refuse{.code = 404};
+  }
+  plan->leg = dispatcher_.legs()[contact->leg].get();
+  plan->trusted = true;
+  // A Route that is left goes before the way to the contact.
+  if (plan->next.empty()) plan->peer = contact->heard;
+  in.uri = contact->uri;
+  return std::nullopt;
+}
+
+void StatelessProxy::FollowTarget(const Incoming& in, Plan* plan) const {
+  plan->trusted = true;
+  // A Route that the sender has named goes before the way to the user.
+  if (!plan->next.empty()) return;
+  plan->leg = dispatcher_.FindLeg(in.target->leg);
+  if (in.target->path.empty()) {
+    plan->peer = in.target->peer;
+    return;
+  }
+  // The way in is the way the REGISTER came (RFC 3327 5.3).
+  plan->path = in.target->path;
+  std::string_view rest = plan->path;
+  const auto first = NameAddr::Parse(NextListValue(&rest));
+  if (first) plan->next = std::string(first->uri_text);
+}
+
+// The seeds' -X: digits that mean another domain.
+void StatelessProxy::ApplyPrefixes(Incoming& in) const {
+  if (in.leg.prefixes.empty()) return;
+  const auto uri = Uri::Parse(in.uri);
+  if (!uri || !uri->is_sip() || !uri->has_user) return;
+  for (const Leg::Prefix& prefix : in.leg.prefixes) {
+    if (!uri->user.starts_with(prefix.digits)) continue;
+    const auto at = static_cast<size_t>(uri->host.data() - uri->text.data());
+    std::string moved(uri->text.substr(0, at));
+    moved += prefix.domain;
+    size_t behind = at + uri->host.size();
+    if (uri->port != 0) {
+      ++behind;
+      while (behind < uri->text.size() && uri->text[behind] >= '0' &&
+             uri->text[behind] <= '9') {
+        ++behind;
+      }
+    }
+    moved += uri->text.substr(behind);
+    in.uri = std::move(moved);
+    return;
+  }
+}
+
+std::optional<StatelessProxy::Refuse> StatelessProxy::CheckPassage(
+    const Incoming& in, Plan* plan) const {
+  const auto uri = Uri::Parse(in.uri);
+  if (!uri) return Refuse{.code = 400};
+  if (!uri->is_sip()) return Refuse{.code = 416};
+  const bool next_is_uri = plan->next.empty();
+  plan->next_uri = next_is_uri ? uri : Uri::Parse(plan->next);
+  if (!plan->next_uri) return Refuse{.code = 400};
+  if (!plan->next_uri->is_sip()) return Refuse{.code = 416};
+  if (!in.target && next_is_uri && dispatcher_.OwnerOf(*uri) != nullptr) {
+    // For ourselves: a ping is answered, and nobody lives here.
+    if (IsPing(in, *uri)) {
+      return Refuse{.code = 200,
+                    .extra =
+                        "Accept: application/sdp\r\n"
+                        "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\n"};
+    }
+    return Refuse{.code = 404};
+  }
+  // Where it really goes decides: a stranger's Route must not lead past us.
+  if (plan->trusted || (router_.IsOurDomain(uri->host) &&
+                        router_.IsOurDomain(plan->next_uri->host))) {
+    return std::nullopt;
+  }
+  // Anybody can write a From. One of ours is who has proved it, or comes in
+  // where nobody else can.
+  if (in.leg.trusted || !in.user.empty()) return std::nullopt;
+  return Refuse{.code = 403};
+}
+
+}  // namespace sluice::sip
