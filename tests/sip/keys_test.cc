@@ -278,6 +278,8 @@ TEST_F(KeysFile, IsRefusedWhenOthersMayTouchIt) {
 }
 
 TEST_F(KeysFile, IsRefusedFromAStrangersHand) {
+  // A file that is somebody else's cannot be made without giving one away; CI
+  // runs as root and has this.
   if (geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
   Write(Path(), absl::BytesToHexString(kOld) + "\n");
   ASSERT_EQ(chown(Path().c_str(), 65534, 65534), 0);
