@@ -70,8 +70,8 @@ TEST_F(RuntimeFolderTest, TheSocketIsFoundWhereverTheDaemonPutsIt) {
 
 TEST_F(RuntimeFolderTest, NamesTheFirstChoiceWhereThereIsNoSocket) {
   if (access(absl::StrCat(last_, "/", kControlSocketName).c_str(), F_OK) == 0) {
-    // The last place looked at is fixed by the account and cannot be moved for a
-    // test; a daemon that runs there is rightly found.
+    // The last place looked at is fixed by the account and cannot be moved for
+    // a test; a daemon that runs there is rightly found.
     GTEST_SKIP() << "a daemon of this machine has one";
   }
   EXPECT_EQ(FindControlSocket(kNowhere, home_.c_str()),
