@@ -148,9 +148,10 @@ TEST(FramerTest, WhatCannotBeginAMessageIsBadAtOnce) {
 }
 
 TEST(FramerTest, ABodyMayHoldAnything) {
-  const std::string body("\r\n\r\nOPTIONS sip:b SIP/2.0\r\nl: 9\r\n\r\n\0\xff",
-                         39);
-  const std::string message = WithLength("l: 39", body);
+  using std::string_literals::operator""s;
+  const std::string body =
+      "\r\n\r\nOPTIONS sip:b SIP/2.0\r\nl: 9\r\n\r\n\0\xff"s;
+  const std::string message = WithLength("l: 37", body);
   EXPECT_EQ(FeedInPieces(message + message, 1000).messages,
             (std::vector<std::string>{message, message}));
 }
