@@ -1,5 +1,7 @@
 #include "control/call.h"
 
+#include <algorithm>
+
 namespace sluice::control {
 
 Fork* Transaction::Find(std::string_view id_to) {
@@ -23,13 +25,40 @@ Transaction* Call::Find(std::string_view id_from, uint32_t cseq) {
   return nullptr;
 }
 
-size_t Call::sockets() const {
-  size_t sum = 0;
-  for (const Transaction& t : transactions) {
-    if (t.from) sum += t.from->sockets.size();
-    for (const Fork& fork : t.forks) sum += fork.group.sockets.size();
+const Group& Standing::own() const {
+  return offered ? *transaction->from : fork->group;
+}
+
+const Group& Standing::other() const {
+  return offered ? fork->group : *transaction->from;
+}
+
+Standing Call::FindSession(std::string_view party, std::string_view other) {
+  for (Transaction& t : transactions) {
+    const bool offered = t.id_from == party;
+    if (!offered && t.id_from != other) continue;
+    Fork* fork = t.Find(offered ? other : party);
+    if (fork != nullptr && fork->session) {
+      return {.transaction = &t, .fork = fork, .offered = offered};
+    }
   }
-  return sum;
+  return {};
+}
+
+size_t Call::sockets() const {
+  std::vector<uint64_t> seen;
+  const auto add = [&seen](const Group& group) {
+    for (const Slot socket : group.sockets) {
+      seen.push_back(uint64_t{socket.index} << 32 | socket.generation);
+    }
+  };
+  for (const Transaction& t : transactions) {
+    if (t.from) add(*t.from);
+    for (const Fork& fork : t.forks) add(fork.group);
+  }
+  std::sort(seen.begin(), seen.end());
+  return static_cast<size_t>(std::unique(seen.begin(), seen.end()) -
+                             seen.begin());
 }
 
 bool Call::HasLater(std::string_view id_from, uint32_t cseq) const {

@@ -28,7 +28,10 @@ namespace sluice::control {
 //            +- session         flow i joins from.sockets[i], group.sockets[i]
 //
 // One offer may be answered more than once (forking, RFC 3261 16.7): then
-// several sessions share the sockets of `from`.
+// several sessions share the sockets of `from`. A later offer of a party whose
+// media lines are what they were is given the sockets of the session that is up
+// (RFC 3264 8: what did not change is described the same); when its answer is
+// too, the session moves over with its flows.
 
 inline constexpr Micros kNever{std::numeric_limits<int64_t>::max()};
 
@@ -57,7 +60,8 @@ struct Medium {
 // What was made for one SDP body.
 struct Group {
   std::vector<Medium> media{};
-  std::vector<Slot> sockets{};  // of all media, in order
+  std::vector<Slot> sockets{};  // of all media, in order; may be shared
+  Micros made{};                // when its ports were taken
   Micros touched{};             // when signalling last spoke of it
   Micros release_at = kNever;   // given up: when its ports go
   uint8_t interface = 0;
@@ -67,8 +71,12 @@ struct Session {
   uint64_t id = 0;  // 0: none
   Micros created{};
   uint32_t activations = 0;  // two or more: the answer was acknowledged
+  // Its flows were opened when the other party had offered.
+  bool turned = false;
   std::vector<Slot> flows{};
   explicit operator bool() const { return id != 0; }
+  // Which side of the flows is that side of the offer.
+  Side OfFlow(Side side) const { return turned ? Other(side) : side; }
 };
 
 // Exists as long as its group does; a session needs both groups.
@@ -92,6 +100,18 @@ struct Transaction {
   bool empty() const { return !from && forks.empty(); }
 };
 
+// The session that is up between two parties, seen by one of them.
+struct Standing {
+  Transaction* transaction = nullptr;  // null: there is none
+  Fork* fork = nullptr;
+  bool offered = false;  // by that one
+
+  explicit operator bool() const { return fork != nullptr; }
+  // The ports made for what it said, and for what the other one said.
+  const Group& own() const;
+  const Group& other() const;
+};
+
 struct Call {
   std::string call_id{};
   std::string uri_from{}, uri_to{};
@@ -107,7 +127,9 @@ struct Call {
   Call* next = nullptr;
 
   Transaction* Find(std::string_view id_from, uint32_t cseq);
-  // Of all its offers and answers.
+  // Whoever of the two offered; as `party` sees it.
+  Standing FindSession(std::string_view party, std::string_view other);
+  // Of all its offers and answers, each once.
   size_t sockets() const;
   // Whether this party has made a later offer that is still remembered.
   bool HasLater(std::string_view id_from, uint32_t cseq) const;

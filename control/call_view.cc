@@ -1,6 +1,7 @@
 // What people and programs may look at of the calls, and the invariants.
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -43,7 +44,7 @@ const SessionManager::FlowNews* SessionManager::News(uint32_t shard,
 }
 
 // `facing` and `ours`: the sockets that face this party, and so were told to
-// the other one; `theirs`: what this party said of itself.
+// the other one; `theirs`: what this party said of itself; `side`: of the flow.
 FlowView::SideView SessionManager::View(const Group& facing, const Medium& ours,
                                         const Medium& theirs, int index,
                                         Side side, const FlowNews* news) const {
@@ -83,13 +84,16 @@ SessionView SessionManager::View(const Call& call,
       if (HasRtcp(first) && i % 2 == 1) {
         flow.kind = relay::FlowKind::kRtcp;
       }
-      flow.side[Index(Side::kFrom)] = View(answer, b, a, i, Side::kFrom, news);
-      flow.side[Index(Side::kTo)] = View(offer, a, b, i, Side::kTo, news);
+      const auto of_flow = [&](Side side) { return fork.session.OfFlow(side); };
+      flow.side[Index(Side::kFrom)] =
+          View(answer, b, a, i, of_flow(Side::kFrom), news);
+      flow.side[Index(Side::kTo)] =
+          View(offer, a, b, i, of_flow(Side::kTo), news);
       const relay::FlowKind flow_kind = flow.kind;
       const relay::FlowReport report = plane_.Report(call.shard, slot);
       for (const Side side : {Side::kFrom, Side::kTo}) {
         FlowView::SideView& of = flow.side[Index(side)];
-        of.report = report.side[Index(side)];
+        of.report = report.side[Index(of_flow(side))];
       }
       view.flows.push_back(std::move(flow));
       if (flow_kind == relay::FlowKind::kRtcp) {
@@ -173,12 +177,16 @@ ManagerStatus SessionManager::status() const {
 
 bool SessionManager::Validate() const {
   uint64_t calls = 0, sessions = 0, flows = 0, sockets = 0;
+  std::set<std::pair<uint32_t, uint32_t>> seen;  // sockets are shared
   const auto whole = [&](const Call& call, const Group& group) {
     size_t wanted = 0;
     for (const Medium& medium : group.media) wanted += medium.range;
     // One that the shard lost is still remembered, but not open.
     for (const Slot socket : group.sockets) {
-      if (ports_.IsOpen(call.shard, socket)) ++sockets;
+      if (ports_.IsOpen(call.shard, socket) &&
+          seen.emplace(call.shard, socket.index).second) {
+        ++sockets;
+      }
     }
     return wanted == group.sockets.size();
   };

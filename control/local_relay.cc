@@ -40,7 +40,12 @@ void LocalRelay::Allocate(const Key& key, Side side, const IpAddress& local,
   const auto got = verbs_.Allocate(KeyOf(key), side, local, wanted);
   if (!got.ok()) return done(got.status());
   std::vector<Port> ports;
-  for (const Allocation& a : *got) ports.push_back({a.ip, a.port, a.range});
+  for (const Allocation& a : *got) {
+    ports.push_back({.ip = a.ip,
+                     .port = a.port,
+                     .range = a.range,
+                     .edition = static_cast<uint64_t>(a.made.us()) / 1000});
+  }
   done(std::move(ports));
 }
 

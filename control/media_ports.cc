@@ -187,11 +187,19 @@ bool MediaPorts::IsOpen(uint32_t shard, Slot socket) const {
   return holder != nullptr && !holder->closing;
 }
 
+void MediaPorts::Share(uint32_t shard, Slot socket) {
+  CHECK(IsOpen(shard, socket));
+  Holder* holder = FindHolder(shard, socket);
+  CHECK(holder->groups < std::numeric_limits<uint16_t>::max());
+  ++holder->groups;
+}
+
 void MediaPorts::Close(uint32_t shard, Slot socket) {
   Holder* holder = FindHolder(shard, socket);
   // The shard may have closed it by itself; we close it once.
   if (holder == nullptr) return;
   CHECK(!holder->closing);
+  if (--holder->groups > 0) return;
   holder->closing = true;
   ++sockets_closing_;
   plane_.CloseSocket(shard, socket);

@@ -71,6 +71,8 @@ class MediaPorts {
   // whatever the plane said.
   absl::StatusOr<std::vector<Slot>> Open(uint32_t shard, uint8_t interface,
                                          absl::Span<Medium> media, Micros now);
+  // Another group holds this open socket: it is closed by as many Closes.
+  void Share(uint32_t shard, Slot socket);
   void Close(uint32_t shard, Slot socket);
   // Event::kSocketClosed. One of another generation is not ours any more.
   void OnClosed(uint32_t shard, Slot socket, Micros now);
@@ -97,6 +99,7 @@ class MediaPorts {
     Port port{};
     uint8_t interface = 0;
     bool closing = false;
+    uint16_t groups = 1;  // that hold it
   };
 
   bool IsOwn(const IpAddress& ip) const;

@@ -84,6 +84,8 @@ absl::StatusOr<std::vector<MediaRelay::Port>> ParsePorts(
                                                        0, kPortsEnd - range));
     port.port = static_cast<uint16_t>(number);
     port.range = static_cast<int>(range);
+    // All that is told; when it was made is not.
+    port.edition = port.port;
     ports.push_back(port);
   }
   return ports;

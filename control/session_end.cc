@@ -88,15 +88,10 @@ void SessionManager::EndSession(const Call& call, Session& session) {
   session = Session{};
 }
 
-void SessionManager::ReplaceOlder(Call& call, const Transaction& newer,
-                                  std::string_view id_to) {
-  for (Transaction& t : call.transactions) {
-    if (&t == &newer) continue;
-    const bool same = t.id_from == newer.id_from;
-    if (!same && t.id_from != id_to) continue;
-    Fork* fork = t.Find(same ? id_to : std::string_view(newer.id_from));
-    if (fork == nullptr || !fork->session) continue;
-    Finish(call, t, *fork);
+// Ends what is up between the two.
+void SessionManager::ReplaceOlder(Call& call, const SessionKey& key) {
+  while (const Standing old = call.FindSession(key.id_from, key.id_to)) {
+    Finish(call, *old.transaction, *old.fork);
     ++counters_.sessions_replaced;
   }
 }

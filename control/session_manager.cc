@@ -49,6 +49,13 @@ bool SameLines(const std::vector<Medium>& kept, absl::Span<const Media> told) {
                     });
 }
 
+// A flow counts jitter in the units of its codec.
+bool SameClocks(const std::vector<Medium>& kept, absl::Span<const Media> told) {
+  return std::equal(
+      kept.begin(), kept.end(), told.begin(), told.end(),
+      [](const Medium& a, const Media& b) { return a.clock_hz == b.clock_hz; });
+}
+
 TargetPolicy PolicyOf(const SessionManager::Options& options) {
   TargetPolicy::Options policy{.deny = options.deny_targets,
                                .allow = options.allow_targets,
@@ -154,8 +161,12 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
         counters_.allocate_call_full,
         absl::ResourceExhaustedError("too many offers or forks in this call"));
   }
-  RETURN_IF_ERROR(CheckPortsOfCall(call, media));
-  Group group{.interface = *interface};
+  const Group* kept = nullptr;
+  if (call != nullptr) {
+    kept = FindKept(*call, transaction, key, side, *interface, media);
+  }
+  if (kept == nullptr) RETURN_IF_ERROR(CheckPortsOfCall(call, media));
+  Group group{.made = now_, .interface = *interface};
   group.media.reserve(media.size());
   for (const Media& medium : media) {
     if (absl::Status status = CheckTarget(medium); !status.ok()) {
@@ -171,16 +182,26 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
   const uint32_t shard = call == nullptr ? plane_.PickShard() : call->shard;
   // First the targets: this very call must not be given the ports it names.
   for (const Medium& medium : group.media) ports_.AddTargets(medium);
-  absl::StatusOr<std::vector<Slot>> sockets =
-      ports_.Open(shard, *interface, absl::MakeSpan(group.media), now_);
-  if (!sockets.ok()) {
-    for (const Medium& medium : group.media) ports_.RemoveTargets(medium);
-    return sockets.status();
+  if (kept != nullptr) {
+    group.made = kept->made;
+    group.sockets = kept->sockets;
+    for (const Slot socket : group.sockets) ports_.Share(shard, socket);
+    for (size_t m = 0; m < media.size(); ++m) {
+      group.media[m].base = kept->media[m].base;
+    }
+    ++counters_.allocate_kept;
+  } else {
+    absl::StatusOr<std::vector<Slot>> sockets =
+        ports_.Open(shard, *interface, absl::MakeSpan(group.media), now_);
+    if (!sockets.ok()) {
+      for (const Medium& medium : group.media) ports_.RemoveTargets(medium);
+      return sockets.status();
+    }
+    group.sockets = *std::move(sockets);
+    ++counters_.allocate_new;
   }
 
   // Nothing can fail from here on.
-  group.sockets = *std::move(sockets);
-  ++counters_.allocate_new;
   std::vector<Allocation> answer = Answer(group);
   if (call == nullptr) call = &NewCall(key, shard);
   if (transaction == nullptr) {
@@ -198,13 +219,39 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
   return answer;
 }
 
+// The ports that this party's media has in the session that is up, if they do
+// for what it says now.
+const Group* SessionManager::FindKept(Call& call,
+                                      const Transaction* transaction,
+                                      const SessionKey& key, Side side,
+                                      uint8_t interface,
+                                      absl::Span<const Media> media) const {
+  const Standing standing = call.FindSession(key.id_from, key.id_to);
+  if (!standing) return nullptr;
+  // An answer keeps its ports where the offer has: a session moves whole.
+  if (side == Side::kTo &&
+      (transaction == nullptr || !transaction->from ||
+       transaction->from->sockets != standing.own().sockets)) {
+    return nullptr;
+  }
+  const Group& group = side == Side::kFrom ? standing.own() : standing.other();
+  const bool open = std::all_of(
+      group.sockets.begin(), group.sockets.end(),
+      [&](Slot socket) { return ports_.IsOpen(call.shard, socket); });
+  return open && group.interface == interface &&
+                 SameLines(group.media, media) && SameClocks(group.media, media)
+             ? &group
+             : nullptr;
+}
+
 std::vector<Allocation> SessionManager::Answer(const Group& group) const {
   std::vector<Allocation> answer;
   answer.reserve(group.media.size());
   for (const Medium& medium : group.media) {
     answer.push_back({.ip = ports_.Announced(group.interface),
                       .port = medium.active() ? medium.base : uint16_t{0},
-                      .range = medium.range});
+                      .range = medium.range,
+                      .made = group.made});
   }
   return answer;
 }
@@ -260,15 +307,22 @@ void SessionManager::Move(const Call& call, Transaction& transaction, Side side,
     ports_.AddTargets(medium);
     for (const Fork& other : transaction.forks) {
       if (!other.session || (side == Side::kTo && &other != fork)) continue;
-      const uint8_t facing =
-          side == Side::kFrom ? other.group.interface : transaction.from->interface;
-      for (int i = 0; i < medium.range; ++i) {
-        const Slot slot = other.session.flows[flow + i];
-        plane_.Retarget(call.shard, slot, side, Target(medium, i, facing));
-        if (FlowNews* news = News(call.shard, slot)) {
-          news->heard[Index(side)] = {};
-        }
-      }
+      Aim(call, other.session, flow, side, medium,
+          side == Side::kFrom ? other.group.interface : transaction.from->interface);
+    }
+  }
+}
+
+// The flows of one medium, from the `flow`-th on, go where it says now.
+void SessionManager::Aim(const Call& call, const Session& session, size_t flow,
+                         Side side, const Medium& medium, uint8_t facing) {
+  const Side of_flow = session.OfFlow(side);
+  for (size_t i = 0; i < medium.range; ++i) {
+    const Slot slot = session.flows[flow + i];
+    plane_.Retarget(call.shard, slot, of_flow,
+                    Target(medium, static_cast<int>(i), facing));
+    if (FlowNews* news = News(call.shard, slot)) {
+      news->heard[Index(of_flow)] = {};
     }
   }
 }
@@ -307,18 +361,55 @@ absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
     return Activation::kAgain;
   }
   RETURN_IF_ERROR(CheckMatch(*transaction->from, fork->group));
+  const Standing standing = call->FindSession(key.id_from, key.id_to);
+  if (standing && standing.own().sockets == transaction->from->sockets) {
+    if (standing.other().sockets == fork->group.sockets) {
+      MoveSession(*call, standing, *transaction, *fork);
+      ++counters_.activate_kept;
+      return Activation::kNew;
+    }
+    // A socket faces one side of all its flows, and in the new ones it would be
+    // the other.
+    if (!standing.offered) ReplaceOlder(*call, key);
+  }
   ASSIGN_OR_RETURN(std::vector<Slot> flows,
                    OpenFlows(*call, *transaction->from, fork->group));
+  ReplaceOlder(*call, key);
   flows_ += flows.size();
   ++sessions_;
   fork->session = Session{.id = ++last_session_id_,
                           .created = now_,
                           .activations = 1,
                           .flows = std::move(flows)};
-  ReplaceOlder(*call, *transaction, key.id_to);
   Arm(*call, now_ + options_.active);
   ++counters_.activate_new;
   return Activation::kNew;
+}
+
+// Its packets go on: nothing but the targets that have changed is touched.
+void SessionManager::MoveSession(Call& call, const Standing& standing,
+                                 Transaction& transaction, Fork& fork) {
+  const Group& offer = *transaction.from;
+  fork.session = std::exchange(standing.fork->session, Session{});
+  ++fork.session.activations;
+  if (!standing.offered) fork.session.turned = !fork.session.turned;
+  const auto aim = [&](Side side, const Group& was, const Group& is,
+                       uint8_t facing) {
+    size_t flow = 0;
+    for (size_t m = 0; m < is.media.size(); flow += is.media[m].range, ++m) {
+      const Medium& now = is.media[m];
+      if (now.ip == was.media[m].ip && now.port == was.media[m].port &&
+          now.heard_from == was.media[m].heard_from) {
+        continue;
+      }
+      Aim(call, fork.session, flow, side, now, facing);
+    }
+  };
+  aim(Side::kFrom, standing.own(), offer, fork.group.interface);
+  aim(Side::kTo, standing.other(), fork.group, offer.interface);
+  standing.fork->over = true;
+  GiveUp(*standing.transaction, *standing.fork);
+  Arm(call, standing.fork->group.release_at);
 }
 
 absl::Status SessionManager::CheckMatch(const Group& offer,

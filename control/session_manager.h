@@ -208,9 +208,17 @@ class SessionManager final : public SessionVerbs {
                          const Group& group, absl::Span<const Media> media);
   void Move(const Call& call, Transaction& transaction, Side side, Fork* fork,
             Group& group, absl::Span<const Media> media);
+  const Group* FindKept(Call& call, const Transaction* transaction,
+                        const SessionKey& key, Side side, uint8_t interface,
+                        absl::Span<const Media> media) const;
   std::vector<Allocation> Answer(const Group& group) const;
 
+  void Aim(const Call& call, const Session& session, size_t flow, Side side,
+           const Medium& medium, uint8_t facing);
+
   // Activate, piece by piece.
+  void MoveSession(Call& call, const Standing& standing,
+                   Transaction& transaction, Fork& fork);
   absl::Status CheckMatch(const Group& offer, const Group& answer);
   absl::StatusOr<std::vector<Slot>> OpenFlows(const Call& call,
                                               const Group& offer,
@@ -220,8 +228,7 @@ class SessionManager final : public SessionVerbs {
 
   // The ends of things.
   void EndSession(const Call& call, Session& session);
-  void ReplaceOlder(Call& call, const Transaction& newer,
-                    std::string_view id_to);
+  void ReplaceOlder(Call& call, const SessionKey& key);
   void Finish(Call& call, Transaction& transaction, Fork& fork);
   void GiveUp(Transaction& transaction, Fork& fork);
   static void DropEmpty(Call& call);

@@ -41,6 +41,7 @@ struct Allocation {
   IpAddress ip{};  // what to announce (the advertised address if there is one)
   uint16_t port = 0;  // 0 for inactive media
   int range = 0;
+  Micros made{};  // when; a party is given the same again while it is the same
 };
 enum class Activation { kNew, kAgain };
 

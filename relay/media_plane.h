@@ -58,6 +58,7 @@ class MediaPlane {
     Slot rtp_flow{};
     SideTarget target[2]{};
   };
+  // A socket may be in several flows, facing the same side in all.
   virtual absl::StatusOr<Slot> OpenFlow(uint32_t shard,
                                         const FlowSpec& spec) = 0;
   // An unchanged address and port keeps the latch, a changed one moves it at

@@ -1,5 +1,6 @@
 #include "sip/media_nat.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 #include <vector>
@@ -197,15 +198,16 @@ std::string MediaNat::Rewrite(const Message& message, std::string_view text,
   uint64_t id = 0;
   // 60 bits: some parties read the number as a signed one.
   std::from_chars(mac.data(), mac.data() + 15, id, 16);
-  // To be seen as changed, a description has to say so: theirs has changed when
-  // their number has, ours may have with each offer, as that gets new ports.
-  const uint64_t version =
-      sdp.origin_version() << 16 | (message.cseq() & 0xffff);
-  const std::string rewritten =
-      sdp.Apply({.listen = listen,
-                 .origin = origin,
-                 .origin_id = id,
-                 .version_offset = version - sdp.origin_version()});
+  // RFC 3264 8: the number rises when the description changes, and only then.
+  // Ours changes when theirs does and when the ports do; neither number falls.
+  uint64_t edition = 0;
+  for (const MediaRelay::Port& port : ports) {
+    edition = std::max(edition, port.edition);
+  }
+  const std::string rewritten = sdp.Apply({.listen = listen,
+                                           .origin = origin,
+                                           .origin_id = id,
+                                           .version_offset = edition});
   const std::string_view body = message.body();
   const auto at = static_cast<size_t>(text.data() - body.data());
   std::string whole(body.substr(0, at));

@@ -44,6 +44,9 @@ class MediaRelay {
     IpAddress ip{};
     uint16_t port = 0;
     int range = 0;
+    // Another number for other ports, the same for the same; more for later
+    // ones where the relay can tell.
+    uint64_t edition = 0;
   };
   using Allocated =
       std::function<void(absl::StatusOr<std::vector<Port>> ports)>;
@@ -52,7 +55,8 @@ class MediaRelay {
   virtual ~MediaRelay() = default;
 
   // Ports on `local` for what `side` says in its SDP; the same again for the
-  // same key, side and media.
+  // same key, side and media, and for a later offer with the same media lines
+  // if the relay can.
   virtual void Allocate(const Key& key, Side side, const IpAddress& local,
                         absl::Span<const Media> media, Allocated done) = 0;
   // Joins what both sides said. FailedPrecondition while only one has.

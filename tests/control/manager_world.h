@@ -28,6 +28,10 @@ inline Media Audio(const IpAddress& ip, uint16_t port) {
 inline Media Fax(const IpAddress& ip, uint16_t port) {
   return {.ip = ip, .port = port, .range = 1, .first = relay::FlowKind::kRaw};
 }
+// Of another clock: no session with Audio can go on with it.
+inline Media WideAudio(const IpAddress& ip, uint16_t port) {
+  return {.ip = ip, .port = port, .clock_hz = 16'000};
+}
 inline SessionKey Key(std::string call, std::optional<uint32_t> cseq = 1,
                       std::string from = "alice", std::string to = "bob") {
   return {.call_id = std::move(call),

@@ -236,6 +236,7 @@ TEST_F(NatHelperClientTest, AllocatesOverUnixAndTcp) {
     EXPECT_EQ((*ports)[0].port, 4992);
     EXPECT_EQ((*ports)[0].range, 2);
     EXPECT_EQ((*ports)[2].port, 4996);
+    EXPECT_NE((*ports)[0].edition, (*ports)[2].edition);
     EXPECT_EQ((*ports)[2].range, 1);
 
     const FakeVerbs::AllocateCall& call = sessions_.allocates.back();

@@ -210,8 +210,8 @@ TEST(Activate, OpensAllFlowsOrNone) {
 TEST(Activate, AFailedReinviteLeavesTheOldSession) {
   World w;
   w.Establish(Key("c"));
-  ASSERT_TRUE(w.Offer(Key("c", 2), {Audio(kAlice, 4000)}).ok());
-  ASSERT_TRUE(w.Reply(Key("c", 2), {Audio(kBob, 6000)}).ok());
+  ASSERT_TRUE(w.Offer(Key("c", 2), {WideAudio(kAlice, 4000)}).ok());
+  ASSERT_TRUE(w.Reply(Key("c", 2), {WideAudio(kBob, 6000)}).ok());
   w.plane.FailEveryNthFlow(2, absl::ResourceExhaustedError("table full"));
   EXPECT_FALSE(w.manager.Activate(Key("c", 2)).ok());
   EXPECT_EQ(w.sessions(), 1u);
@@ -309,8 +309,8 @@ TEST(Reconfigure, AppliesLimitsTimersAndLatchToWhatComes) {
       w.Reply(Key("a"), {Audio(kCarol, 6000)}).status()));
   w.PassSlowly(Micros::Seconds(99));
   EXPECT_EQ(w.sessions(), 1u);
-  ASSERT_TRUE(w.Offer(Key("a", 2), {Audio(kAlice, 4000)}).ok());
-  ASSERT_TRUE(w.Reply(Key("a", 2), {Audio(kBob, 6000)}).ok());
+  ASSERT_TRUE(w.Offer(Key("a", 2), {WideAudio(kAlice, 4000)}).ok());
+  ASSERT_TRUE(w.Reply(Key("a", 2), {WideAudio(kBob, 6000)}).ok());
   ASSERT_TRUE(w.manager.Activate(Key("a", 2)).ok());
   EXPECT_EQ(Flows(w)[0].flow.spec.policy[Index(Side::kFrom)],
             relay::LatchPolicy::kStrict);

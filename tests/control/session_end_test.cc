@@ -163,8 +163,8 @@ class Reinvite : public testing::TestWithParam<bool> {
 TEST_P(Reinvite, ReplacesTheOlderSessionOfThePairAtActivate) {
   World w;
   w.Establish(Key("c"));
-  ASSERT_TRUE(w.Offer(Second(), {Audio(kAlice, 4000)}).ok());
-  ASSERT_TRUE(w.Reply(Second(), {Audio(kBob, 6000)}).ok());
+  ASSERT_TRUE(w.Offer(Second(), {WideAudio(kAlice, 4000)}).ok());
+  ASSERT_TRUE(w.Reply(Second(), {WideAudio(kBob, 6000)}).ok());
   EXPECT_EQ(w.sessions(), 1u);
   EXPECT_EQ(*w.manager.Activate(Second()), Activation::kNew);
   EXPECT_EQ(w.sessions(), 1u);

@@ -467,7 +467,8 @@ TEST(Allocate, PortsOfOneCallHaveALimit) {
     ASSERT_TRUE(w.Reply(key, {Audio(kBob, 6000)}).ok());
     ASSERT_TRUE(w.manager.Activate(key).ok());
   }
-  ASSERT_TRUE(w.Offer(Key("c", 1, "bob", "alice"), {Audio(kBob, 6000)}).ok());
+  ASSERT_TRUE(
+      w.Offer(Key("c", 1, "bob", "alice"), {WideAudio(kBob, 6000)}).ok());
   // Whoever asks for the ninth to eleventh has none of them.
   const std::vector<Media> three = {Audio(kBob, 6100), Fax(kBob, 6102)};
   for (const SessionKey& key : {Key("c", 1, "alice", "dave"), Key("c", 2)}) {
@@ -476,7 +477,7 @@ TEST(Allocate, PortsOfOneCallHaveALimit) {
   EXPECT_EQ(w.plane.sockets(), 8u);
   EXPECT_EQ(w.counter("allocate_call_ports_full"), 2u);
   // What fits is taken, what is known is answered, and other calls are theirs.
-  EXPECT_TRUE(w.Offer(Key("c", 2), {Audio(kAlice, 4000)}).ok());
+  EXPECT_TRUE(w.Offer(Key("c", 2), {WideAudio(kAlice, 4000)}).ok());
   EXPECT_FALSE(w.Offer(Key("c", 3), {Fax(kAlice, 4000)}).ok());
   EXPECT_TRUE(w.Offer(Key("c", 3), {}).ok());
   EXPECT_TRUE(w.Offer(Key("c"), {Audio(kAlice, 4444)}).ok());
@@ -519,8 +520,8 @@ TEST(Allocate, AllOfACallIsOnOneShard) {
   for (uint32_t shard = 0; shard < 3; ++shard) {
     EXPECT_EQ(w.plane.sockets_on(shard), 8u);
   }
-  ASSERT_TRUE(w.Offer(Key("b", 2), {Audio(kAlice, 4000)}).ok());
-  ASSERT_TRUE(w.Reply(Key("b", 2), {Audio(kBob, 6000)}).ok());
+  ASSERT_TRUE(w.Offer(Key("b", 2), {WideAudio(kAlice, 4000)}).ok());
+  ASSERT_TRUE(w.Reply(Key("b", 2), {WideAudio(kBob, 6000)}).ok());
   ASSERT_TRUE(w.manager.Activate(Key("b", 2)).ok());
   EXPECT_EQ(w.plane.sockets_on(w.manager.FindCall("b")->shard), 12u);
 }

@@ -227,6 +227,8 @@ TEST(Status, EveryWayAVerbCanEndIsCountedOnce) {
   };
   const Row rows[] = {
       {"allocate_new", nothing, offer},
+      {"allocate_kept", ring,
+       [&](World& w) { (void)w.Offer(Key("c", 2), audio); }},
       {"allocate_repeated", offer, offer},
       {"allocate_changed", offer,
        [](World& w) { (void)w.Offer(Key("c"), {Audio(kAlice, 4444)}); }},
@@ -273,7 +275,7 @@ TEST(Status, EveryWayAVerbCanEndIsCountedOnce) {
          w.manager.Reconfigure(options);
          offer_and_reply(w);
        },
-       [&](World& w) { (void)w.Offer(Key("c", 2), audio); }},
+       [](World& w) { (void)w.Offer(Key("c", 2), {WideAudio(kAlice, 4)}); }},
       {"allocate_old_cseq",
        [&](World& w) { (void)w.Offer(Key("c", 2), audio); }, offer},
       {"allocate_other_media", offer,
@@ -292,6 +294,7 @@ TEST(Status, EveryWayAVerbCanEndIsCountedOnce) {
        offer},
       {"port_conflicts", occupy, offer, 100},
       {"activate_new", offer_and_reply, activate},
+      {"activate_kept", ring, [](World& w) { w.Ring(Key("c", 2)); }},
       {"activate_again", ring, activate},
       {"activate_invalid", ring,
        [](World& w) { (void)w.manager.Activate(Bye("c")); }},
@@ -320,7 +323,12 @@ TEST(Status, EveryWayAVerbCanEndIsCountedOnce) {
        [](World& w) { (void)w.manager.Close(Bye("c")); }},
       {"sessions_closed", ring,
        [](World& w) { (void)w.manager.Close(Key("c")); }},
-      {"sessions_replaced", ring, [](World& w) { w.Ring(Key("c", 2)); }},
+      {"sessions_replaced", ring,
+       [](World& w) {
+         (void)w.Offer(Key("c", 2), {WideAudio(kAlice, 4000)});
+         (void)w.Reply(Key("c", 2), {WideAudio(kBob, 6000)});
+         (void)w.manager.Activate(Key("c", 2));
+       }},
       {"sessions_expired", ring, [](World& w) { w.Pass(Micros::Seconds(31)); }},
       {"sessions_ended_by_operator", ring,
        [](World& w) { w.manager.CloseAll(); }},

@@ -23,7 +23,8 @@ namespace sluice {
 // Shards without threads and sockets: what is open, what was asked, and any
 // failure a test wants. It holds its caller to the contract of MediaPlane by
 // CHECK: no socket is closed under a flow, nothing is closed twice, no port is
-// opened while another socket has it.
+// opened while another socket has it, a socket faces the same side in all flows
+// that are open on it.
 //
 // A closed socket is told by DrainEvents, or, after HoldCloses(), not before
 // DeliverCloses().
@@ -33,6 +34,7 @@ class FakeMediaPlane final : public relay::MediaPlane {
     Endpoint local{};
     int tos = 0;
     int flows = 0;  // open on it
+    Side faces{};   // in all of them
     bool closing = false;
     Slot slot{};
   };
@@ -167,7 +169,11 @@ class FakeMediaPlane final : public relay::MediaPlane {
     Shard& at = shards_.at(shard);
     const Slot slot = at.flow_slots.Take();
     if (!slot) return absl::ResourceExhaustedError("flow table full");
-    for (const Slot socket : spec.socket) ++SocketAt(shard, socket).flows;
+    for (const Side side : {Side::kFrom, Side::kTo}) {
+      Socket& socket = SocketAt(shard, spec.socket[Index(side)]);
+      CHECK(socket.flows++ == 0 || socket.faces == side);
+      socket.faces = side;
+    }
     if (spec.rtp_flow) FlowAt(shard, spec.rtp_flow);
     at.flows[slot.index] = {.spec = spec, .slot = slot};
     ++flows_opened;

@@ -38,7 +38,8 @@ class FakeRelay final : public MediaRelay {
         ports.push_back({.ip = local,
                          .port = heard ? std::exchange(next_port, next_port + 2)
                                        : uint16_t{0},
-                         .range = m.range});
+                         .range = m.range,
+                         .edition = edition});
       }
       if (one_too_few && !ports.empty()) ports.pop_back();
       done(std::move(ports));
@@ -83,6 +84,7 @@ class FakeRelay final : public MediaRelay {
   bool late = false;
   bool one_too_few = false;
   uint16_t next_port = 30'000;
+  uint64_t edition = 0;
   std::vector<std::function<void()>> waiting;
 
  private:

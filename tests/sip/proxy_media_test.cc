@@ -381,9 +381,10 @@ TEST_F(Media, ADescriptionWithoutMediaPasses) {
   EXPECT_EQ(BodyOf(Offered()), invite.body);
 }
 
-TEST_F(Media, TheOriginIsHiddenAndItsVersionGoesUpWithTheirsAndWithOurs) {
-  const auto origin = [&](int cseq, int version) {
-    invite.cseq = cseq;
+TEST_F(Media, TheOriginIsHiddenAndItsVersionRisesWithTheirsAndWithThePorts) {
+  const auto origin = [&](int version, uint64_t edition) {
+    ++invite.cseq;
+    relay().edition = edition;
     invite.body = Replaced(SdpText(kOffer, 4000), "o=phone 100 7",
                            Cat("o=phone 100 ", version));
     const std::string body = BodyOf(Offered());
@@ -392,13 +393,13 @@ TEST_F(Media, TheOriginIsHiddenAndItsVersionGoesUpWithTheirsAndWithOurs) {
     EXPECT_NE(LineOf(body, "o=").find("IN IP4 127.0.0.2"), std::string::npos);
     return std::pair(std::string(sdp->origin_session()), sdp->origin_version());
   };
-  const auto first = origin(500, 7);
+  const auto first = origin(7, 1000);
   EXPECT_NE(first.first, "100");
-  const auto again = origin(501, 7);
-  EXPECT_EQ(again.first, first.first);
-  EXPECT_GT(again.second, first.second);
-  // Whoever's CSeq it is, a changed description is newer than an unchanged one.
-  EXPECT_GT(origin(3, 8).second, again.second);
+  EXPECT_EQ(origin(7, 1000), first);
+  const auto changed = origin(8, 1000);
+  EXPECT_EQ(changed.first, first.first);
+  EXPECT_EQ(changed.second, first.second + 1);
+  EXPECT_GT(origin(8, 1001).second, changed.second);
 }
 
 }  // namespace
