@@ -10,6 +10,28 @@
 namespace sluice {
 namespace {
 
+// What inet_pton takes for AF_INET: four numbers up to 255 without leading
+// zeros. Addresses are in every line of signalling, so it is done here.
+std::optional<IpAddress> ParseV4(std::string_view text) {
+  uint8_t octets[4];
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0 && (at == end || *at++ != '.')) return std::nullopt;
+    unsigned value = 0;
+    int digits = 0;
+    for (; at != end && *at >= '0' && *at <= '9'; ++at, ++digits) {
+      if (digits > 0 && value == 0) return std::nullopt;
+      value = value * 10 + static_cast<unsigned>(*at - '0');
+      if (value > 255) return std::nullopt;
+    }
+    if (digits == 0) return std::nullopt;
+    octets[i] = static_cast<uint8_t>(value);
+  }
+  if (at != end) return std::nullopt;
+  return IpAddress::V4(octets[0], octets[1], octets[2], octets[3]);
+}
+
 // The blocks in which one address is a different host in each network.
 enum class Scope {
   kGlobal,
@@ -60,32 +82,35 @@ IpAddress IpAddress::FromOctets(const uint8_t* sixteen) {
 }
 
 std::optional<IpAddress> IpAddress::Parse(std::string_view text) {
+  if (const auto v4 = ParseV4(text)) return v4;
   // inet_pton wants a C string, and would stop at a NUL in the middle.
   char literal[INET6_ADDRSTRLEN];
   if (text.empty() || text.size() >= sizeof(literal) ||
+      text.find(':') == std::string_view::npos ||
       text.find('\0') != std::string_view::npos) {
     return std::nullopt;
   }
   std::memcpy(literal, text.data(), text.size());
   literal[text.size()] = '\0';
 
-  in_addr four;
-  if (inet_pton(AF_INET, literal, &four) == 1) {
-    uint8_t o[4];
-    std::memcpy(o, &four, sizeof(o));
-    return V4(o[0], o[1], o[2], o[3]);
-  }
   in6_addr six;
   if (inet_pton(AF_INET6, literal, &six) == 1) return FromOctets(six.s6_addr);
   return std::nullopt;
 }
 
 std::string IpAddress::ToString() const {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (is_v4()) {
-    inet_ntop(AF_INET, octets_.data() + 12, text, sizeof(text));
-  } else {
+  if (!is_v4()) {
+    char text[INET6_ADDRSTRLEN] = "";
     inet_ntop(AF_INET6, octets_.data(), text, sizeof(text));
+    return text;
+  }
+  std::string text;
+  for (size_t i = 12; i < 16; ++i) {
+    const unsigned octet = octets_[i];
+    if (i > 12) text += '.';
+    if (octet >= 100) text += static_cast<char>('0' + octet / 100);
+    if (octet >= 10) text += static_cast<char>('0' + octet / 10 % 10);
+    text += static_cast<char>('0' + octet % 10);
   }
   return text;
 }

@@ -60,9 +60,13 @@ void Append(std::string* out, const Pieces&... pieces) {
 }
 template <typename... Pieces>
 std::string Cat(const Pieces&... pieces) {
-  std::string out;
-  Append(&out, pieces...);
-  return out;
+  const auto cat = [](const auto&... piece) {
+    std::string out;
+    out.reserve((piece.text().size() + ...));
+    (out.append(piece.text()), ...);
+    return out;
+  };
+  return cat(Piece(pieces)...);
 }
 
 }  // namespace sluice

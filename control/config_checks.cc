@@ -1,6 +1,9 @@
 #include "control/config_checks.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "absl/strings/str_format.h"
@@ -50,33 +53,73 @@ void CheckListeners(const toml::table& root, Complain complain) {
   }
 }
 
+struct Listener {
+  std::string_view transport;  // "udp"
+  Endpoint address{};
+};
+// nullopt: refused already.
+std::optional<Listener> ListenerOf(std::string_view where) {
+  const size_t colon = where.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  const auto address = Endpoint::Parse(where.substr(colon + 1));
+  if (!address) return std::nullopt;
+  return Listener{.transport = where.substr(0, colon), .address = *address};
+}
+
+bool IsListenedTwice(const LegConfig& leg, size_t i, const Config& config) {
+  const std::string& where = leg.listen[i];
+  const auto here = leg.listen.begin() + static_cast<std::ptrdiff_t>(i);
+  return std::find(leg.listen.begin(), here, where) != here ||
+         std::any_of(
+             config.legs.begin(), config.legs.end(),
+             [&](const LegConfig& other) { return Has(other.listen, where); });
+}
+
+// What a leg sends leaves by its one socket of that transport and family: by
+// another than a request came by, no NAT would let the answer through.
+bool HasOneBefore(const LegConfig& leg, size_t i, const Listener& listener) {
+  for (size_t k = 0; k < i; ++k) {
+    const auto other = ListenerOf(leg.listen[k]);
+    if (other && other->transport == listener.transport &&
+        other->address.family() == listener.address.family()) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void CheckLegListeners(const toml::table& table, const LegConfig& leg,
                        const Config& config, Complain complain) {
   const toml::source_region& place = Place(table, "listen");
   bool tls = false;
   for (size_t i = 0; i < leg.listen.size(); ++i) {
     const std::string& where = leg.listen[i];
-    if (where.empty()) continue;  // refused already
-    tls = tls || where.starts_with("tls:");
-    bool twice =
-        std::find(leg.listen.begin(),
-                  leg.listen.begin() + static_cast<std::ptrdiff_t>(i),
-                  where) != leg.listen.begin() + static_cast<std::ptrdiff_t>(i);
-    for (const LegConfig& other : config.legs) {
-      twice = twice || Has(other.listen, where);
-    }
-    if (twice) {
+    const auto listener = ListenerOf(where);
+    if (!listener) continue;
+    const IpAddress& ip = listener->address.ip;
+    tls = tls || listener->transport == "tls";
+    if (IsListenedTwice(leg, i, config)) {
       complain(place, absl::StrFormat("%s.listen \"%s\" is there twice",
                                       kLegSection, where));
+    } else if (HasOneBefore(leg, i, *listener)) {
+      complain(place, absl::StrFormat("%s.listen \"%s\" is the second address "
+                                      "of that transport and family: give it a "
+                                      "leg of its own",
+                                      kLegSection, where));
     }
-    const auto endpoint = Endpoint::Parse(std::string_view(where).substr(
-        std::min(where.size(), where.find(':') + 1)));
     // Via, Contact and Record-Route would name an address of nobody.
-    if (endpoint && endpoint->ip.is_any() && leg.advertise == IpAddress()) {
+    if (ip.is_any() && leg.advertise == IpAddress()) {
       complain(place, absl::StrFormat("%s.listen \"%s\" is no address that "
                                       "others can be told: name one, or set "
                                       "advertise",
                                       kLegSection, where));
+    }
+    // They would name one that its peers cannot reach.
+    if (leg.advertise != IpAddress() && leg.advertise.is_v4() != ip.is_v4()) {
+      complain(Place(table, "advertise"),
+               absl::StrFormat("%s.advertise must be of the same family as "
+                               "listen \"%s\"",
+                               kLegSection, where));
     }
   }
   if (leg.listen.empty()) {
@@ -87,6 +130,31 @@ void CheckLegListeners(const toml::table& table, const LegConfig& leg,
     complain(place, absl::StrFormat("%s: a tls listener needs tls_certificate "
                                     "and tls_key",
                                     kLegSection));
+  }
+}
+
+void CheckLegPeer(const toml::table& table, const LegConfig& leg,
+                  Complain complain) {
+  if (!leg.connected) return;
+  const toml::source_region& place = Place(table, "connected");
+  const auto dst = Endpoint::Parse(leg.dst);
+  if (!dst) {
+    complain(place, absl::StrFormat("%s.connected needs dst", kLegSection));
+    return;
+  }
+  // One of each family at most, and a socket has one.
+  size_t udp = 0, fitting = 0;
+  for (const std::string& where : leg.listen) {
+    const auto listener = ListenerOf(where);
+    if (!listener || listener->transport != "udp") continue;
+    ++udp;
+    fitting += listener->address.family() == dst->family() ? 1 : 0;
+  }
+  if (udp == 0 || fitting != udp) {
+    complain(place,
+             absl::StrFormat("%s.connected needs a udp listener of the family "
+                             "of dst, and none of the other",
+                             kLegSection));
   }
 }
 
@@ -134,6 +202,7 @@ void CheckLeg(const toml::table& table, const LegConfig& leg,
                              kInterfaceSection));
   }
   CheckLegListeners(table, leg, config, complain);
+  CheckLegPeer(table, leg, complain);
   if (leg.chain.empty()) {
     complain(Place(table, "chain"),
              absl::StrFormat("%s.chain must not be empty", kLegSection));

@@ -16,6 +16,7 @@
 #include "control/nathelper_client.h"
 #include "control/target_policy.h"
 #include "sip/authorize.h"
+#include "sip/bad_frame.h"
 #include "sip/digest.h"
 #include "sip/gates.h"
 #include "sip/keys.h"
@@ -85,6 +86,8 @@ struct SipService::Parts {
   std::unique_ptr<sip::Router> router;
   std::unique_ptr<sip::Dispatcher> dispatcher;
   std::unique_ptr<sip::MediaRelay> relay;
+  const NatHelperClient* remote =
+      nullptr;  // `relay`, when it is another node's
   std::unique_ptr<sip::MediaNat> media;
   std::unique_ptr<sip::LocationStore> store;
   std::unique_ptr<Users> users;
@@ -143,12 +146,14 @@ absl::Status SipService::Parts::MakeLegs() {
 }
 
 absl::Status SipService::Parts::MakeSockets() {
+  loop.SetGather(Micros(config.sip.batch_wait_us));
   for (size_t i = 0; i < legs.size(); ++i) {
     const LegConfig& from = config.legs[i];
     sip::Leg* leg = legs[i].get();
     sip::LegTransport::Options options{.name = from.name,
                                        .listen = {},
                                        .dst = std::nullopt,
+                                       .connected = from.connected,
                                        .pool = PoolOf(config.sip_pool),
                                        .tls = {}};
     options.tls.certificate = from.tls_certificate;
@@ -170,6 +175,11 @@ absl::Status SipService::Parts::MakeSockets() {
         [this, leg](const sip::Peer& peer, std::string_view octets) {
           dispatcher->OnMessage(*leg, peer, octets);
         });
+    // It is no message: no chain sees it.
+    leg->sockets->SetRefuser(
+        [this](const sip::Peer& peer, std::string_view header, int code) {
+          return sip::AnswerToBadFrame(*keys, peer, header, code);
+        });
   }
   return absl::OkStatus();
 }
@@ -178,8 +188,10 @@ absl::Status SipService::Parts::MakeRelay(SessionVerbs& verbs) {
   if (config.sip.nathelper.empty()) {
     relay = std::make_unique<LocalRelay>(verbs);
   } else {
-    ASSIGN_OR_RETURN(relay,
+    ASSIGN_OR_RETURN(auto client,
                      NatHelperClient::Create(loop, config.sip.nathelper, {}));
+    remote = client.get();
+    relay = std::move(client);
   }
   media = std::make_unique<sip::MediaNat>(*relay, *keys);
   return absl::OkStatus();
@@ -410,8 +422,12 @@ absl::Status SipService::Reload() {
     ASSIGN_OR_RETURN(users,
                      sip::UserStore::Open(parts_->config.sip_auth.users));
   }
+  std::vector<std::shared_ptr<const sip::TlsContext>> tls;
   for (const auto& leg : parts_->legs) {
-    RETURN_IF_ERROR(leg->sockets->ReloadTls());
+    ASSIGN_OR_RETURN(tls.emplace_back(), leg->sockets->LoadTls());
+  }
+  for (size_t i = 0; i < tls.size(); ++i) {
+    parts_->legs[i]->sockets->UseTls(std::move(tls[i]));
   }
   // Without a file a new key would end every dialog that is up.
   if (!parts_->config.sip.key_file.empty()) *parts_->keys = std::move(keys);
@@ -494,35 +510,85 @@ std::vector<SipTrace::Entry> SipService::Trace(std::string_view call_id) const {
   return parts_->trace.Find(call_id);
 }
 
-std::vector<SipService::Number> SipService::Numbers() const {
-  std::vector<Number> out;
-  const sip::SipCounters& c = parts_->dispatcher->counters();
-#define SIP_COUNTER(name, help) out.push_back({"sip_" #name, help, {}, c.name});
-#define SIP_DROP(name, help)                       \
-  out.push_back({"sip_drops",                      \
-                 "SIP messages that went nowhere", \
-                 {{"reason", #name}},              \
-                 c.drops[static_cast<size_t>(sip::SipDrop::k_##name)]});
+namespace {
+
+using Values = std::vector<std::pair<const char*, uint64_t>>;
+
+// Counters that stand for themselves, as "sip_<of>_<name>".
+void AddValues(const char* of, const char* help, const Values& values,
+               std::vector<SipService::Number>* out) {
+  for (const auto& [name, value] : values) {
+    out->push_back({Cat("sip_", of, "_", name), help, {}, value});
+  }
+}
+
+void AddDispatcher(const sip::SipCounters& c,
+                   std::vector<SipService::Number>* out) {
+#define SIP_COUNTER(name, help) \
+  out->push_back({"sip_" #name, help, {}, c.name});
+#define SIP_DROP(name, help)                        \
+  out->push_back({"sip_drops",                      \
+                  "SIP messages that went nowhere", \
+                  {{"reason", #name}},              \
+                  c.drops[static_cast<size_t>(sip::SipDrop::k_##name)]});
 #include "sip/counters.def"
 #undef SIP_COUNTER
 #undef SIP_DROP
-#define METHOD(id, text)                   \
-  out.push_back({"sip_requests",           \
-                 "SIP requests by method", \
-                 {{"method", text}},       \
-                 c.requests_by_method[static_cast<size_t>(sip::Method::id)]});
+#define METHOD(id, text)         \
+  out->push_back(                \
+      {"sip_requests",           \
+       "SIP requests by method", \
+       {{"method", text}},       \
+       c.requests_by_method[static_cast<size_t>(sip::Method::id)]});
 #include "sip/methods.def"
 #undef METHOD
-  out.push_back({"sip_requests",
-                 "SIP requests by method",
-                 {{"method", "other"}},
-                 c.requests_by_method[0]});
+  out->push_back({"sip_requests",
+                  "SIP requests by method",
+                  {{"method", "other"}},
+                  c.requests_by_method[0]});
   for (int i = 1; i <= 6; ++i) {
-    out.push_back({"sip_replies_sent",
-                   "Requests answered by this proxy, by class",
-                   {{"class", Cat(i, "xx")}},
-                   c.replies_by_class[static_cast<size_t>(i)]});
+    out->push_back({"sip_replies_sent",
+                    "Requests answered by this proxy, by class",
+                    {{"class", Cat(i, "xx")}},
+                    c.replies_by_class[static_cast<size_t>(i)]});
   }
+}
+
+Values ValuesOf(const sip::MediaNat::Counters& c) {
+  return {{"offers", c.offers},
+          {"answers", c.answers},
+          {"refused", c.refused},
+          {"bad_sdp", c.bad_sdp},
+          {"closed", c.closed}};
+}
+
+Values ValuesOf(const sip::Resolver::Counters& c) {
+  return {{"questions", c.questions},      {"cache_hits", c.cache_hits},
+          {"queries", c.queries},          {"timeouts", c.timeouts},
+          {"failures", c.failures},        {"given_up", c.given_up},
+          {"refused_full", c.refused_full}};
+}
+
+Values ValuesOf(const sip::LocationStore::Counters& c) {
+  return {{"stored", c.stored},
+          {"removed", c.removed},
+          {"expired", c.expired},
+          {"transactions", c.transactions},
+          {"write_failures", c.write_failures}};
+}
+
+Values ValuesOf(const NatHelperClient::Counters& c) {
+  return {{"requests", c.requests},       {"answered", c.answered},
+          {"refused", c.refused},         {"refused_full", c.refused_full},
+          {"timed_out", c.timed_out},     {"unreachable", c.unreachable},
+          {"bad_answers", c.bad_answers}, {"too_long", c.too_long}};
+}
+
+}  // namespace
+
+std::vector<SipService::Number> SipService::Numbers() const {
+  std::vector<Number> out;
+  AddDispatcher(parts_->dispatcher->counters(), &out);
   for (const LegView& leg : Legs()) {
     for (const auto& [name, value] : leg.counters) {
       out.push_back({Cat("sip_transport_", name),
@@ -539,15 +605,17 @@ std::vector<SipService::Number> SipService::Numbers() const {
                      n.value});
     }
   }
-  const sip::MediaNat::Counters& media = parts_->media->counters();
-  for (const auto& [name, value] :
-       {std::pair<const char*, uint64_t>{"offers", media.offers},
-        {"answers", media.answers},
-        {"refused", media.refused},
-        {"bad_sdp", media.bad_sdp},
-        {"closed", media.closed}}) {
-    out.push_back(
-        {Cat("sip_media_", name), "Of session descriptions", {}, value});
+  AddValues("media", "Of session descriptions",
+            ValuesOf(parts_->media->counters()), &out);
+  AddValues("resolver", "Of the search for names",
+            ValuesOf(parts_->resolver->counters()), &out);
+  if (parts_->store != nullptr) {
+    AddValues("location", "Of the registrations' store",
+              ValuesOf(parts_->store->counters()), &out);
+  }
+  if (parts_->remote != nullptr) {
+    AddValues("nathelper", "Of requests to another node's relay",
+              ValuesOf(parts_->remote->counters()), &out);
   }
   return out;
 }

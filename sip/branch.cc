@@ -66,16 +66,11 @@ void Cover(std::string_view leg_and_loop, const Message& message,
            const Via& via, Covered* c) {
   const auto transport = TransportOf(via.transport);
   const bool datagram = !transport || *transport == Transport::kUdp;
-  c->scratch = Cat(Lower(via.host), ":", via.port, "|",
-                   via.params.Get("received").value_or(""), "|",
-                   datagram ? via.params.Get("rport").value_or("") : "", "|",
-                   message.cseq());
-  c->parts = {leg_and_loop,
-              message.call_id(),
-              via.transport,
-              via.branch(),
-              via.params.Get("maddr").value_or(""),
-              c->scratch};
+  c->scratch =
+      Cat(Lower(via.host), ":", via.port, "|", via.received.value_or(""), "|",
+          datagram ? via.rport.value_or("") : "", "|", message.cseq());
+  c->parts = {leg_and_loop, message.call_id(),      via.transport,
+              via.branch,   via.maddr.value_or(""), c->scratch};
 }
 
 }  // namespace
@@ -103,8 +98,7 @@ std::string LoopMark(const Message& request) {
     mark.Add(value);
     return true;
   });
-  const auto from = NameAddr::Parse(request.Value(HeaderId::kFrom));
-  mark.Add(from ? from->tag() : std::string_view());
+  mark.Add(request.from() ? request.from()->tag : std::string_view());
   mark.Add(request.call_id());
   mark.Add(request.cseq());
   return mark.Text();

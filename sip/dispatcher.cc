@@ -1,5 +1,6 @@
 #include "sip/dispatcher.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -8,9 +9,25 @@
 #include "sip/reply.h"
 
 namespace sluice::sip {
+namespace {
+
+// What a forged source is sent is not worth forging it.
+constexpr size_t kAnswerFactor = 2, kAnswerOctets = 600;
+
+// As many of the lines as fit.
+std::string_view CutLines(std::string_view lines, size_t octets) {
+  while (lines.size() > octets) {
+    const size_t end = lines.substr(0, lines.size() - 1).rfind('\n');
+    lines = end == std::string_view::npos ? std::string_view()
+                                          : lines.substr(0, end + 1);
+  }
+  return lines;
+}
+
+}  // namespace
 
 std::string TransactionOf(const Message& message, const Via& via) {
-  return Cat(message.call_id(), " ", message.cseq(), " ", via.branch());
+  return Cat(message.call_id(), " ", message.cseq(), " ", via.branch);
 }
 
 Dispatcher::Dispatcher(Legs& legs, const Keys& keys,
@@ -62,11 +79,10 @@ bool Dispatcher::IsOurMark(const Uri& uri, const Message& message) {
 }
 
 bool Dispatcher::InDialog(const Message& request) {
-  const auto to = NameAddr::Parse(request.Value(HeaderId::kTo));
-  if (!to || to->tag().empty()) return false;
+  if (!request.to() || request.to()->tag.empty()) return false;
   const auto route = NameAddr::Parse(request.Nth(HeaderId::kRoute, 0));
   if (route && IsOurMark(route->uri, request)) return true;
-  const auto uri = Uri::Parse(request.uri());
+  const auto& uri = request.parsed_uri();
   if (!uri || OwnerOf(*uri) == nullptr) return false;
   // The latter comes from a strict router.
   return tokens_.Open(uri->user).has_value() || IsOurMark(*uri, request);
@@ -103,19 +119,18 @@ void Dispatcher::OnRequest(Leg& leg, const Peer& from, Refusal refusal) {
     return Drop(SipDrop::k_unparsable);
   }
   Incoming in(message_, leg, from, clock_());
-  in.via = ViaWithSource(message_.Nth(HeaderId::kVia, 0), from.address);
-  if (in.via.empty()) return Drop(SipDrop::k_unparsable);
+  if (!message_.top_via()) return Drop(SipDrop::k_unparsable);
+  in.via = ViaWithSource(*message_.top_via(), from.address);
   if (refusal) return Reply(in, refusal.code, refusal.reason);
   if (ack) {
     // Whoever was refused by us says so to us; nobody behind us has heard of
     // that INVITE (RFC 3261 17.1.1.3).
-    const auto to = NameAddr::Parse(message_.Value(HeaderId::kTo));
-    if (to && to->tag() == TagOf(in)) return Drop(SipDrop::k_own_ack);
+    const auto& to = message_.to();
+    if (to && to->tag == TagOf(in)) return Drop(SipDrop::k_own_ack);
   }
   if (from.transport != Transport::kUdp) {
-    leg.sockets->Remember(
-        from.connection,
-        TransactionOf(message_, Via::Parse(in.via).value_or(Via{})));
+    leg.sockets->Remember(from.connection,
+                          TransactionOf(message_, *message_.top_via()));
   }
   for (Handler* handler : chains_[leg.index]) {
     if (handler->Receive(in) == Handler::Handled::kMine) return;
@@ -142,24 +157,44 @@ std::string Dispatcher::TagOf(const Incoming& in) const {
   return tag;
 }
 
+Dispatcher::Owed Dispatcher::Owe(const Incoming& in) const {
+  const Message& request = in.message;
+  const Via& via = *request.top_via();
+  Owed owed{.leg = &in.leg,
+            .to = in.from,
+            .headers = ReplyHeaders(request, in.via, TagOf(in)),
+            .call_id = std::string(request.call_id())};
+  if (in.from.transport != Transport::kUdp) {
+    owed.transaction = TransactionOf(request, via);
+    return owed;
+  }
+  // Its address is the source's, its port what the sender wants (RFC 3261
+  // 18.2.2, RFC 3581 4).
+  if (!via.rport) owed.to.address.port = via.port_or_default();
+  if (in.user.empty()) {
+    owed.octets_max = kAnswerFactor * request.octets().size() + kAnswerOctets;
+  }
+  return owed;
+}
+
 void Dispatcher::Reply(const Incoming& in, int code, std::string_view reason,
                        std::string_view extra) {
-  const Message& request = in.message;
-  if (request.method() == Method::kAck) return Drop(SipDrop::k_bad_ack);
-  std::string octets =
-      MakeReply(request, in.via, code, reason, TagOf(in), extra);
-  const Via via = Via::Parse(in.via).value_or(Via{});
-  Peer to = in.from;
-  if (to.transport == Transport::kUdp) {
-    // Its address is the source's, its port what the sender wants.
-    to.address = via.ResponseAddress().value_or(to.address);
+  if (in.message.method() == Method::kAck) return Drop(SipDrop::k_bad_ack);
+  Reply(Owe(in), code, reason, extra);
+}
+
+void Dispatcher::Reply(const Owed& owed, int code, std::string_view reason,
+                       std::string_view extra) {
+  std::string octets = MakeReply(owed.headers, code, reason, extra);
+  if (octets.size() > owed.octets_max) {
+    const size_t rest = octets.size() - extra.size();
+    extra = CutLines(extra, owed.octets_max - std::min(owed.octets_max, rest));
+    octets = MakeReply(owed.headers, code, reason, extra);
+    ++counters_.replies_cut;
   }
-  Trace(false, in.leg, to, octets, request.call_id());
-  const std::string transaction = to.transport == Transport::kUdp
-                                      ? std::string()
-                                      : TransactionOf(request, via);
-  in.leg.sockets->Send(
-      to, std::move(octets), transaction, /*response=*/true, "",
+  Trace(false, *owed.leg, owed.to, octets, owed.call_id);
+  owed.leg->sockets->Send(
+      owed.to, std::move(octets), owed.transaction, /*response=*/true, "",
       [this, code](absl::Status sent) {
         if (!sent.ok()) return Drop(SipDrop::k_send_failed);
         ++counters_.replies;

@@ -66,7 +66,7 @@ struct SipTrace {
 //        +------------------ SendRequest / SendResponse / Reply
 //
 // Thread: control only. Borrows legs and keys.
-class Dispatcher final : public Responder {
+class Dispatcher final {
  public:
   using TraceSink = std::function<void(const SipTrace&)>;
 
@@ -79,8 +79,25 @@ class Dispatcher final : public Responder {
   // What a leg's transport received.
   void OnMessage(Leg& leg, const Peer& from, std::string_view octets);
 
+  // Answers a request by where it came from. Never answers an ACK. `extra`:
+  // whole header lines, each with CRLF; the last ones are left out where the
+  // answer would be long beyond what a source that may be forged can be sent
+  // (security P9).
   void Reply(const Incoming& in, int code, std::string_view reason,
-             std::string_view extra = {}) override;
+             std::string_view extra = {});
+  // What of a request it takes to answer it when the request itself is gone.
+  struct Owed {
+    Leg* leg = nullptr;
+    Peer to{};
+    std::string headers{};  // of the answer, as ReplyHeaders makes them
+    std::string call_id{};
+    std::string transaction{};  // "" by UDP
+    size_t octets_max = SIZE_MAX;
+  };
+  // REQUIRES: not an ACK.
+  Owed Owe(const Incoming& in) const;
+  void Reply(const Owed& owed, int code, std::string_view reason,
+             std::string_view extra = {});
   // The next of `hops` is tried when one refuses (a connection that cannot be
   // made, a datagram that the kernel does not take); nobody hears whether a
   // datagram arrived. `failed`, if none took it: before this returns when all

@@ -8,10 +8,18 @@
 #include "sip/cursor.h"
 
 namespace sluice::sip {
+namespace {
+
+// Via, Max-Forwards, Record-Route, Route, Request-URI, Contact, body, length.
+constexpr size_t kUsualChanges = 8;
+
+}  // namespace
 
 Edit::Edit(const Message& message)
     : message_(message),
-      has_length_(message.Find(HeaderId::kContentLength) != nullptr) {}
+      has_length_(message.Find(HeaderId::kContentLength) != nullptr) {
+  changes_.reserve(kUsualChanges);
+}
 
 size_t Edit::OffsetOf(const char* p) const {
   const std::string_view octets = message_.octets();

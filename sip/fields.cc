@@ -49,17 +49,6 @@ bool Params::Next(std::string_view* rest, std::string_view* name,
   return true;
 }
 
-std::optional<Params> Params::Parse(std::string_view text) {
-  Params params;
-  params.text_ = text;
-  std::string_view rest = text, name, value;
-  for (size_t n = 0; Next(&rest, &name, &value); ++n) {
-    if (n == kParamsMax) return std::nullopt;
-  }
-  if (!rest.empty()) return std::nullopt;
-  return params;
-}
-
 std::optional<std::string_view> Params::Get(std::string_view wanted) const {
   std::string_view rest = text_, name, value;
   while (Next(&rest, &name, &value)) {
@@ -121,7 +110,29 @@ std::optional<Via> Via::Parse(std::string_view text) {
     if (via.port == 0) return std::nullopt;
     c.SkipLws();
   }
-  const auto params = Params::Parse(c.rest());
+  bool has_branch = false;
+  const auto params = Params::Parse(
+      c.rest(), [&](std::string_view name, std::string_view value) {
+        const auto first = [&](std::optional<std::string_view>& of) {
+          if (!of) of = value;
+        };
+        switch (Lower(name.front())) {
+          case 'b':
+            if (!has_branch && EqualsNoCase(name, "branch")) {
+              has_branch = true;
+              via.branch = value;
+            }
+            break;
+          case 'm':
+            if (EqualsNoCase(name, "maddr")) first(via.maddr);
+            break;
+          case 'r':
+            if (EqualsNoCase(name, "received")) first(via.received);
+            if (EqualsNoCase(name, "rport")) first(via.rport);
+            break;
+          default: break;
+        }
+      });
   if (!params) return std::nullopt;
   via.params = *params;
   return via;
@@ -129,22 +140,20 @@ std::optional<Via> Via::Parse(std::string_view text) {
 
 std::optional<Endpoint> Via::ResponseAddress() const {
   std::optional<IpAddress> ip;
-  if (const auto received = params.Get("received")) {
+  if (received) {
     ip = received->starts_with('[') ? IpOfHost(*received)
                                     : IpAddress::Parse(*received);
   } else {
     ip = IpOfHost(host);
   }
   if (!ip) return std::nullopt;
-  uint64_t to = port;
-  const auto rport = params.Get("rport");
+  Port to = port_or_default();
   if (rport && !rport->empty()) {
     const auto number = ParseNumber(*rport, UINT16_MAX);
     if (!number || *number == 0) return std::nullopt;
-    to = *number;
+    to = Port::FromHost(static_cast<uint16_t>(*number));
   }
-  if (to == 0) to = TransportOf(transport) == Transport::kTls ? 5061 : 5060;
-  return Endpoint{*ip, Port::FromHost(static_cast<uint16_t>(to))};
+  return Endpoint{*ip, to};
 }
 
 std::optional<NameAddr> NameAddr::Parse(std::string_view text) {
@@ -177,7 +186,13 @@ std::optional<NameAddr> NameAddr::Parse(std::string_view text) {
   if (!uri) return std::nullopt;
   name.uri = *uri;
   c.SkipLws();
-  const auto params = Params::Parse(c.rest());
+  bool has_tag = false;
+  const auto params = Params::Parse(
+      c.rest(), [&](std::string_view key, std::string_view value) {
+        if (has_tag || !EqualsNoCase(key, "tag")) return;
+        has_tag = true;
+        name.tag = value;
+      });
   if (!params) return std::nullopt;
   name.params = *params;
   return name;

@@ -19,8 +19,13 @@ class Params {
  public:
   Params() = default;
   // `text` begins at the first ';' or is empty. nullopt: an empty parameter,
-  // more than kParamsMax, an unterminated quote, junk.
-  static std::optional<Params> Parse(std::string_view text);
+  // more than kParamsMax, an unterminated quote, junk. visit(name, value) is
+  // called for each, before it is known that all are fine.
+  static std::optional<Params> Parse(std::string_view text) {
+    return Parse(text, [](std::string_view, std::string_view) {});
+  }
+  template <typename Visit>
+  static std::optional<Params> Parse(std::string_view text, Visit&& visit);
   // "" for one without a value; nullopt when it is not there.
   std::optional<std::string_view> Get(std::string_view name) const;
   std::string_view text() const { return text_; }
@@ -38,6 +43,18 @@ class Params {
  private:
   std::string_view text_;
 };
+template <typename Visit>
+std::optional<Params> Params::Parse(std::string_view text, Visit&& visit) {
+  Params params;
+  params.text_ = text;
+  std::string_view rest = text, name, value;
+  for (size_t n = 0; Next(&rest, &name, &value); ++n) {
+    if (n == kParamsMax) return std::nullopt;
+    visit(name, value);
+  }
+  if (!rest.empty()) return std::nullopt;
+  return params;
+}
 // "a \"quoted\" one" without quotes and escapes; other text as it is.
 std::string Unquote(std::string_view text);
 
@@ -56,17 +73,26 @@ struct Via {
                                // received only, RFC 5118 4.5)
   uint16_t port = 0;           // 0: none given
   Params params{};
+  // Of those, the first of each name; "" for one without a value.
+  std::string_view branch;  // "": none
+  std::optional<std::string_view> received{}, rport{}, maddr{};
 
   static std::optional<Via> Parse(std::string_view text);
-  std::string_view branch() const { return params.Get("branch").value_or(""); }
   // branch has the magic and something behind it.
   bool is_3261() const {
-    return branch().size() > kMagic.size() && branch().starts_with(kMagic);
+    return branch.size() > kMagic.size() && branch.starts_with(kMagic);
   }
   // Where a response goes by RFC 3261 18.2.2 and RFC 3581 4 when the host is a
   // literal: received, else the host; rport, else the port, else the default of
   // the transport. nullopt: a name, to be resolved, or nonsense.
   std::optional<Endpoint> ResponseAddress() const;
+  // The one given, else the default of the transport.
+  Port port_or_default() const {
+    return Port::FromHost(port != 0 ? port
+                          : TransportOf(transport) == Transport::kTls
+                              ? uint16_t{5061}
+                              : uint16_t{5060});
+  }
 };
 
 // From, To, Contact, Route, Record-Route, Path: name-addr or addr-spec with
@@ -80,10 +106,10 @@ struct NameAddr {
   std::string_view uri_text;
   Uri uri{};
   Params params{};
+  std::string_view tag;  // the first of them; "": none
   bool brackets = false;
 
   static std::optional<NameAddr> Parse(std::string_view text);
-  std::string_view tag() const { return params.Get("tag").value_or(""); }
 };
 
 // "4711 INVITE". Numbers up to kCSeqMax (RFC 3261 8.1.1.5).

@@ -126,8 +126,8 @@ std::optional<std::string_view> FindSdp(std::string_view content_type,
   if (Trim(content_type).empty()) return body;
   Found found;
   Find(content_type, body, 0, &found);
-  if (found.count != 1) return std::nullopt;
-  return found.where;
+  if (found.count == 0) return std::nullopt;
+  return found.count == 1 ? found.where : body.substr(0, 0);
 }
 
 }  // namespace sluice::sip

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/text.h"
 #include "sip/fields.h"
@@ -65,7 +66,13 @@ std::vector<Handler::Number> Blocker::Counters() const {
 }
 
 Dropper::Dropper(Dispatcher& dispatcher, Options options)
-    : dispatcher_(dispatcher), options_(std::move(options)) {}
+    : dispatcher_(dispatcher),
+      options_(std::move(options)),
+      key_(SipHashKey::FromKernel()) {
+  if (options_.per_second <= 0) return;
+  // A full bucket is nobody's.
+  buckets_.assign(kSourcesMax, {.source = 0, .tokens = options_.burst});
+}
 
 double Dropper::Filled(const Bucket& bucket, Micros now) const {
   const double seconds = static_cast<double>((now - bucket.at).us()) / 1e6;
@@ -80,28 +87,30 @@ bool Dropper::TooFast(const Incoming& in) {
                 in.message.method_text()) == options_.methods.end()) {
     return false;
   }
-  const IpAddress source = SourceOf(in.from.address.ip);
-  auto it = buckets_.find(source);
-  if (it == buckets_.end()) {
-    if (buckets_.size() >= kSourcesMax) {
-      ++untracked_;
-      return false;
-    }
-    it = buckets_.try_emplace(source, Bucket{options_.burst, in.now}).first;
+  static_assert(kSourcesMax % kWays == 0);
+  const IpAddress ip = SourceOf(in.from.address.ip);
+  const uint64_t source = SipHash(key_, ip.octets());
+  Bucket* const set = &buckets_[source % (kSourcesMax / kWays) * kWays];
+  Bucket* mine = nullptr;
+  for (Bucket* b = set; b != set + kWays && mine == nullptr; ++b) {
+    if (b->source == source) mine = b;
   }
-  Bucket& bucket = it->second;
-  bucket.tokens = Filled(bucket, in.now);
-  bucket.at = in.now;
-  if (bucket.tokens < 1) return true;
-  bucket.tokens -= 1;
+  if (mine == nullptr) {
+    // Of several that are full, the one longest without a message.
+    const auto rank = [&](const Bucket& b) {
+      return std::pair(-Filled(b, in.now), b.at);
+    };
+    mine = std::min_element(
+        set, set + kWays,
+        [&](const Bucket& a, const Bucket& b) { return rank(a) < rank(b); });
+    if (Filled(*mine, in.now) < options_.burst) ++forgotten_;
+    *mine = {.source = source, .tokens = options_.burst, .at = in.now};
+  }
+  mine->tokens = Filled(*mine, in.now);
+  mine->at = in.now;
+  if (mine->tokens < 1) return true;
+  mine->tokens -= 1;
   return false;
-}
-
-void Dropper::Tick(Micros now) {
-  if (buckets_.size() < kSourcesMax / 2) return;
-  absl::erase_if(buckets_, [&](const auto& entry) {
-    return Filled(entry.second, now) >= options_.burst;
-  });
 }
 
 bool Dropper::LooksWrong(const Message& message) const {
@@ -137,7 +146,7 @@ Handler::Handled Dropper::Receive(Incoming& in) {
 std::vector<Handler::Number> Dropper::Counters() const {
   return {{"too_fast", too_fast_},
           {"by_pattern", by_pattern_},
-          {"untracked", untracked_}};
+          {"forgotten", forgotten_}};
 }
 
 }  // namespace sluice::sip

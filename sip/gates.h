@@ -1,12 +1,14 @@
 #ifndef SLUICE_SIP_GATES_H_
 #define SLUICE_SIP_GATES_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "base/sip_hash.h"
 #include "base/types.h"
 #include "sip/dispatcher.h"
 #include "sip/handler.h"
@@ -42,11 +44,15 @@ class Blocker final : public Handler {
 // each, an IPv6 network of 64 bits counting as one),
 // and what has a header that looks wrong (the seeds' ByIPPort and ByField).
 // Responses pass: they are keyed (sip/branch.h).
+//
+// The buckets stand in a table that never grows, in sets of kWays that a keyed
+// hash of the source chooses. A newcomer takes the place of the fullest bucket
+// of its set: who is forgotten is who has used least of his burst, so a flood
+// of sources, each heard a few times, cannot wash out one that sends too much.
 class Dropper final : public Handler {
  public:
-  // Sources remembered. When they are more, those whose bucket is full again
-  // go; if none is, the newcomer is let pass uncounted.
-  static constexpr size_t kSourcesMax = 65'536;
+  static constexpr size_t kWays = 8;
+  static constexpr size_t kSourcesMax = 65'536;  // 1.5 MB
   struct Pattern {
     std::string header;  // by name; "" : the Request-URI
     std::string text;    // part of the value, without regard to case
@@ -61,14 +67,15 @@ class Dropper final : public Handler {
 
   std::string_view name() const override { return "dropper"; }
   Handled Receive(Incoming& in) override;
-  void Tick(Micros now) override;
   std::vector<Number> Counters() const override;
-  size_t sources() const { return buckets_.size(); }
 
  private:
+  // Whose it is, only a hash says: of two sources in one set that have the same
+  // 64 bits, each is counted for the other.
   struct Bucket {
-    double tokens;
-    Micros at;
+    uint64_t source = 0;
+    double tokens = 0;
+    Micros at{};
   };
   bool TooFast(const Incoming& in);
   bool LooksWrong(const Message& message) const;
@@ -76,8 +83,10 @@ class Dropper final : public Handler {
 
   Dispatcher& dispatcher_;
   const Options options_;
-  absl::flat_hash_map<IpAddress, Bucket> buckets_;
-  uint64_t too_fast_ = 0, by_pattern_ = 0, untracked_ = 0;
+  const SipHashKey key_;
+  std::vector<Bucket> buckets_;  // none where there is no limit
+  // forgotten_: buckets given to a newcomer before they were full again.
+  uint64_t too_fast_ = 0, by_pattern_ = 0, forgotten_ = 0;
 };
 
 }  // namespace sluice::sip

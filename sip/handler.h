@@ -30,6 +30,7 @@ struct Incoming {
         uri(in.uri),
         via(in.via),
         target(in.target),
+        body_rewritten(in.body_rewritten),
         user(in.user) {}
 
   const Message& message;
@@ -50,18 +51,8 @@ struct Incoming {
     std::string path;  // Route values to put on top (RFC 3327)
   };
   std::optional<Target> target{};
-  std::string user;  // who has proved to be whom (digest); "" nobody
-};
-
-// What goes out, for handlers: stateless responses and, for the operator, what
-// was seen.
-class Responder {
- public:
-  virtual ~Responder() = default;
-  // Answers a request by where it came from. Never answers an ACK or a
-  // response. `extra`: whole header lines, each with CRLF.
-  virtual void Reply(const Incoming& in, int code, std::string_view reason,
-                     std::string_view extra = {}) = 0;
+  bool body_rewritten = false;  // with ports of the relay
+  std::string user;             // who has proved to be whom (digest); "" nobody
 };
 
 // One station of a chain (the seeds' ReceiveChain). A chain is a vector of

@@ -1,9 +1,10 @@
 #include "sip/keys.h"
 
-#include <openssl/core_names.h>
+// The plain SHA256 calls: since 3.0 called deprecated, and as supported.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
+#include <openssl/sha.h>
 
 #include <array>
 #include <cstring>
@@ -25,8 +26,6 @@ constexpr size_t kSealKeyOctets = 64;
 using Hash = std::array<unsigned char, kHashOctets>;
 
 struct Freer {
-  void operator()(EVP_MAC* p) const { EVP_MAC_free(p); }
-  void operator()(EVP_MAC_CTX* p) const { EVP_MAC_CTX_free(p); }
   void operator()(EVP_CIPHER* p) const { EVP_CIPHER_free(p); }
   void operator()(EVP_CIPHER_CTX* p) const { EVP_CIPHER_CTX_free(p); }
 };
@@ -46,71 +45,61 @@ int Length(std::string_view text) {
   return static_cast<int>(text.size());
 }
 
-// Collects the parts of a MAC, each behind its length, on the stack: a call
-// into the library costs more than the octets it takes.
-class Framer {
- public:
-  explicit Framer(EVP_MAC_CTX* mac) : mac_(mac) {}
-  void Add(std::string_view part) {
-    unsigned char length[4];
-    for (int i = 0; i < 4; ++i) {
-      length[i] = static_cast<unsigned char>(part.size() >> (24 - 8 * i));
-    }
-    Append(length, sizeof(length));
-    Append(Octets(part), part.size());
-  }
-  void Flush() {
-    CHECK(EVP_MAC_update(mac_, buffer_, used_) == 1);
-    used_ = 0;
-  }
-
- private:
-  void Append(const unsigned char* octets, size_t n) {
-    if (n > sizeof(buffer_) - used_) Flush();
-    if (n > sizeof(buffer_)) {
-      CHECK(EVP_MAC_update(mac_, octets, n) == 1);
-      return;
-    }
-    if (n > 0) std::memcpy(buffer_ + used_, octets, n);
-    used_ += n;
-  }
-
-  EVP_MAC_CTX* const mac_;
-  unsigned char buffer_[512];
-  size_t used_ = 0;
-};
-
-// An HMAC-SHA-256 with its key in it.
+// An HMAC-SHA-256 (RFC 2104) with its key in it: the states in which the two
+// hashes have taken in the key are kept, and copied for each. The library's own
+// HMAC does the same behind three layers of look-ups and allocations, which for
+// the few octets of a branch cost more than the hashing.
 class Hmac {
  public:
   Hmac(const unsigned char* key, size_t octets) {
-    const Owned<EVP_MAC> hmac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
-    CHECK(hmac != nullptr);
-    state_.reset(EVP_MAC_CTX_new(hmac.get()));
-    CHECK(state_ != nullptr);
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end()};
-    CHECK(EVP_MAC_init(state_.get(), key, octets, params) == 1);
+    std::array<unsigned char, kBlockOctets> pad{};
+    if (octets > pad.size()) {
+      SHA256(key, octets, pad.data());
+    } else {
+      std::memcpy(pad.data(), key, octets);
+    }
+    Begin(pad, 0x36, &inner_);
+    Begin(pad, 0x5c, &outer_);
+    OPENSSL_cleanse(pad.data(), pad.size());
   }
+  ~Hmac() {
+    OPENSSL_cleanse(&inner_, sizeof(inner_));
+    OPENSSL_cleanse(&outer_, sizeof(outer_));
+  }
+  // Over the parts, each behind its length.
   Hash Of(std::string_view purpose,
           absl::Span<const std::string_view> parts) const {
-    // Without a key: back to the state in which the key has been taken in.
-    CHECK(EVP_MAC_init(state_.get(), nullptr, 0, nullptr) == 1);
-    Framer framer(state_.get());
-    framer.Add(purpose);
-    for (const std::string_view part : parts) framer.Add(part);
-    framer.Flush();
+    SHA256_CTX sha = inner_;
+    Add(&sha, purpose);
+    for (const std::string_view part : parts) Add(&sha, part);
     Hash hash;
-    size_t octets = 0;
-    CHECK(EVP_MAC_final(state_.get(), hash.data(), &octets, hash.size()) == 1);
-    CHECK(octets == hash.size());
+    CHECK(SHA256_Final(hash.data(), &sha) == 1);
+    sha = outer_;
+    CHECK(SHA256_Update(&sha, hash.data(), hash.size()) == 1);
+    CHECK(SHA256_Final(hash.data(), &sha) == 1);
     return hash;
   }
 
  private:
-  Owned<EVP_MAC_CTX> state_;
+  static constexpr size_t kBlockOctets = 64;
+
+  static void Begin(std::array<unsigned char, kBlockOctets> pad,
+                    unsigned char with, SHA256_CTX* sha) {
+    for (unsigned char& octet : pad) octet ^= with;
+    CHECK(SHA256_Init(sha) == 1);
+    CHECK(SHA256_Update(sha, pad.data(), pad.size()) == 1);
+    OPENSSL_cleanse(pad.data(), pad.size());
+  }
+  static void Add(SHA256_CTX* sha, std::string_view part) {
+    unsigned char length[4];
+    for (int i = 0; i < 4; ++i) {
+      length[i] = static_cast<unsigned char>(part.size() >> (24 - 8 * i));
+    }
+    CHECK(SHA256_Update(sha, length, sizeof(length)) == 1);
+    CHECK(SHA256_Update(sha, part.data(), part.size()) == 1);
+  }
+
+  SHA256_CTX inner_, outer_;
 };
 
 std::string ToMac(const Hash& hash) {
@@ -208,7 +197,7 @@ class Keys::Secret {
  private:
   static Hmac MakeMac(const Hmac& root) {
     Hash key = root.Of("mac", {});
-    Hmac mac(key.data(), key.size());
+    const Hmac mac(key.data(), key.size());
     OPENSSL_cleanse(key.data(), key.size());
     return mac;
   }

@@ -93,11 +93,7 @@ class MemoryAndDisk : public LocationStore {
         size_ - had + bindings.size() > bindings_max_) {
       return absl::ResourceExhaustedError("as many bindings as there may be");
     }
-    std::stable_sort(bindings.begin(), bindings.end(),
-                     [](const Binding& a, const Binding& b) {
-                       return a.q != b.q ? a.q > b.q
-                                         : a.changed_at > b.changed_at;
-                     });
+    SortBindings(&bindings);
     const auto after =
         std::make_shared<const std::vector<Binding>>(std::move(bindings));
     if (writer_ != nullptr &&
@@ -219,6 +215,15 @@ class MemoryAndDisk : public LocationStore {
 };
 
 }  // namespace
+
+void SortBindings(std::vector<Binding>* bindings) {
+  if (bindings->size() < 2) return;
+  std::stable_sort(bindings->begin(), bindings->end(),
+                   [](const Binding& a, const Binding& b) {
+                     return a.q != b.q ? a.q > b.q
+                                       : a.changed_at > b.changed_at;
+                   });
+}
 
 absl::StatusOr<std::unique_ptr<LocationStore>> LocationStore::Open(
     net::EventLoop& loop, const Options& options) {

@@ -32,6 +32,9 @@ struct Binding {
   int64_t changed_at = 0;  // the same clock
 };
 
+// Best q first, then the newest.
+void SortBindings(std::vector<Binding>* bindings);
+
 // Where users are: bindings in memory, written to SQLite (WAL, synchronous
 // FULL) by a thread of its own so that the loop never waits for a disk.
 //

@@ -36,7 +36,7 @@ std::string IdOf(std::string_view party, const Leg& leg) {
   const auto address = NameAddr::Parse(party);
   if (!address) return Cat(party, std::string_view("\0tag\0", 5), leg.name);
   const std::string aor = AddressOfRecord(address->uri);
-  const std::string_view tag = address->tag();
+  const std::string_view tag = address->tag;
   return Cat(aor.empty() ? std::string(address->uri_text) : aor,
              std::string_view("\0", 1), tag.empty() ? "tag" : tag,
              std::string_view("\0", 1), leg.name);
@@ -122,6 +122,11 @@ void MediaNat::Tell(const Message& message, const Leg& in, const Leg& out) {
   }
   ++counters_.closed;
   relay_.Close(key, nothing);
+}
+
+void MediaNat::Abandon(const Message& request, const Leg& in, const Leg& out) {
+  ++counters_.closed;
+  relay_.Close(KeyOf(request, in, out), [](absl::Status) {});
 }
 
 void MediaNat::OnSdp(const Message& message, std::string_view text,

@@ -60,6 +60,9 @@ class MediaNat {
            const Leg& out, Done done);
   // REQUIRES: Concerns(), not Rewrites(). The relay is told and not waited for.
   void Tell(const Message& message, const Leg& in, const Leg& out);
+  // REQUIRES: Rewrites(), Run() is done. The request went nowhere after all:
+  // its ports go back, what was up before stays.
+  void Abandon(const Message& request, const Leg& in, const Leg& out);
   const Counters& counters() const { return counters_; }
 
  private:

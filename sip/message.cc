@@ -144,9 +144,12 @@ Refusal Message::ParseStartLine(std::string_view line) {
     return {400, "Bad request line"};
   }
   if (uri.size() > kUriOctetsMax) return {414, "Request-URI Too Long"};
-  const auto parsed = Uri::Parse(uri);
+  parsed_uri_ = Uri::Parse(uri);
   // Headers are not allowed there (RFC 3261 19.1.1), and never honoured.
-  if (!parsed || !parsed->headers.empty()) return {400, "Bad Request-URI"};
+  if (!parsed_uri_ || !parsed_uri_->headers.empty()) {
+    parsed_uri_.reset();
+    return {400, "Bad Request-URI"};
+  }
   uri_ = uri;
   return {};
 }
@@ -214,9 +217,7 @@ Refusal Message::CheckHeaders() {
                             HeaderId::kCallId, HeaderId::kCSeq}) {
     if (Value(id).empty()) return {400, "A mandatory header is missing"};
   }
-  // Nothing can be answered to a response, nor to what may have been one.
-  answerable_ = !response_ && !method_text_.empty() &&
-                Via::Parse(Nth(HeaderId::kVia, 0)).has_value();
+  answerable_ = !response_ && !method_text_.empty();
   if (!IsCallId(call_id())) return {400, "Bad Call-ID"};
   return {};
 }
@@ -247,23 +248,48 @@ Refusal Message::CheckNumbers() {
   return refusal;
 }
 
-Refusal Message::CheckGrammar() const {
-  size_t vias = 0, contacts = 0;
+Refusal Message::CheckGrammar() {
+  Refusal refusal = CheckVias();
+  // Nothing can be answered to a response, nor to what may have been one.
+  answerable_ = answerable_ && vias_[0].has_value();
+  if (const Refusal parties = CheckParties(); parties && !refusal) {
+    refusal = parties;
+  }
+  return refusal;
+}
+
+Refusal Message::CheckVias() {
+  Refusal refusal;
+  ForEach(HeaderId::kVia, [&](std::string_view value) {
+    if (++via_count_ > kViasMax) {
+      refusal = {400, "Too many Vias"};
+      return false;
+    }
+    auto via = Via::Parse(value);
+    if (!via) refusal = {400, "Bad Via"};
+    if (via_count_ <= std::size(vias_)) vias_[via_count_ - 1] = via;
+    return !refusal;
+  });
+  return refusal;
+}
+
+Refusal Message::CheckParties() {
+  size_t contacts = 0;
   bool star = false;
   for (const Header& h : headers()) {
     switch (h.id) {
       case HeaderId::kFrom:
-        if (!NameAddr::Parse(h.value)) return {400, "Bad From"};
+        if (!from_) from_ = NameAddr::Parse(h.value);
+        if (!from_) return {400, "Bad From"};
         continue;
-      case HeaderId::kTo: {
-        const auto to = NameAddr::Parse(h.value);
-        if (!to) return {400, "Bad To"};
+      case HeaderId::kTo:
+        if (!to_) to_ = NameAddr::Parse(h.value);
+        if (!to_) return {400, "Bad To"};
         // RFC 3261 10.2: it is the address-of-record.
-        if (method_ == Method::kRegister && !to->uri.is_sip()) {
+        if (method_ == Method::kRegister && !to_->uri.is_sip()) {
           return {400, "To is no SIP URI"};
         }
         continue;
-      }
       case HeaderId::kVia:
       case HeaderId::kContact:
       case HeaderId::kRoute:
@@ -274,12 +300,10 @@ Refusal Message::CheckGrammar() const {
     std::string_view rest = h.value;
     // Otherwise the comma would vanish with the value that does not follow.
     if (rest.ends_with(',')) return {400, "Empty value in a list"};
+    if (h.id == HeaderId::kVia) continue;
     while (!rest.empty()) {
       const std::string_view value = NextListValue(&rest);
-      if (h.id == HeaderId::kVia) {
-        if (++vias > kViasMax) return {400, "Too many Vias"};
-        if (!Via::Parse(value)) return {400, "Bad Via"};
-      } else if (h.id == HeaderId::kContact) {
+      if (h.id == HeaderId::kContact) {
         ++contacts;
         if (value == "*") {
           star = true;
@@ -337,6 +361,10 @@ size_t Message::Count(HeaderId id) const {
 std::string_view NextListValue(std::string_view* rest) {
   static constexpr CharSet kPlain = CharSet::Range(0, 0xff).Without("\",<");
   const std::string_view text = *rest;
+  if (text.find(',') == std::string_view::npos) {
+    *rest = text.substr(text.size());
+    return Trim(text);
+  }
   Cursor c(text);
   while (true) {
     c.TakeWhile(kPlain);

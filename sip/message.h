@@ -5,8 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
+
+#include "sip/fields.h"
 
 namespace sluice::sip {
 
@@ -15,9 +18,7 @@ namespace sluice::sip {
 inline constexpr size_t kMessageOctetsMax = 65'535;
 inline constexpr size_t kHeadersMax = 256;
 inline constexpr size_t kViasMax = 70;
-inline constexpr size_t kUriOctetsMax = 1'024;
 inline constexpr size_t kContactsMax = 10;         // of one request
-inline constexpr size_t kParamsMax = 64;           // of one value
 inline constexpr uint32_t kCSeqMax = 0x7fff'ffff;  // RFC 3261 8.1.1.5
 
 enum class Method : uint8_t {
@@ -57,8 +58,9 @@ struct Refusal {
 };
 
 // A SIP message as views into the octets it was parsed from, which must outlive
-// it. Nothing is copied or unfolded; what is looked into is looked into by
-// sip/fields.h and sip/uri.h, when somebody asks.
+// it. Nothing is copied or unfolded. Of the values whose grammar is checked
+// those that everybody asks for are kept as they were found; the others are
+// looked into by sip/fields.h and sip/uri.h, when somebody asks.
 //
 // One interpretation only (security P3): header names end before white space
 // and colon; NUL, other control octets and a CR that no LF follows are refused
@@ -95,6 +97,8 @@ class Message {
   std::string_view method_text() const { return method_text_; }
   // Of a request; "" when it was refused.
   std::string_view uri() const { return uri_; }
+  // Parsed; nullopt when it was refused, and of a response.
+  const std::optional<Uri>& parsed_uri() const { return parsed_uri_; }
   // Of a response, 100..699; 0 when it was refused.
   int status() const { return status_; }
   std::string_view reason() const { return reason_; }
@@ -107,6 +111,13 @@ class Message {
     return h == nullptr ? std::string_view() : h->value;
   }
   std::string_view call_id() const { return Value(HeaderId::kCallId); }
+  // Of a message that was not refused they are there; else perhaps not.
+  const std::optional<NameAddr>& from() const { return from_; }
+  const std::optional<NameAddr>& to() const { return to_; }
+  // The top one, and the one below it; nullopt when there are fewer.
+  const std::optional<Via>& top_via() const { return vias_[0]; }
+  const std::optional<Via>& next_via() const { return vias_[1]; }
+  size_t vias() const { return via_count_; }
   uint32_t cseq() const { return cseq_; }
   // -1 when there is none.
   int max_forwards() const { return max_forwards_; }
@@ -138,7 +149,9 @@ class Message {
   Refusal ParseHeaders(std::string_view octets, size_t* at);
   Refusal CheckHeaders();
   Refusal CheckNumbers();
-  Refusal CheckGrammar() const;
+  Refusal CheckGrammar();
+  Refusal CheckVias();
+  Refusal CheckParties();
   Refusal FindBody(std::string_view octets, size_t at);
 
   // Room for kHeadersMax. What is not used is neither cleared nor copied: 14 kB
@@ -170,6 +183,10 @@ class Message {
   Headers headers_;
   // By HeaderId: index of the first + 1; 0: none.
   std::array<uint16_t, 32> first_{};
+  std::optional<Uri> parsed_uri_;
+  std::optional<NameAddr> from_, to_;
+  std::optional<Via> vias_[2];
+  size_t via_count_ = 0;
   std::string_view octets_, start_line_, body_, method_text_, uri_, reason_;
   const char* headers_end_ = nullptr;
   Method method_ = Method::kOther;
@@ -187,9 +204,12 @@ std::string_view NextListValue(std::string_view* rest);
 
 template <typename Visit>
 bool Message::ForEach(HeaderId id, Visit&& visit) const {
-  for (const Header& h : headers()) {
-    if (h.id != id) continue;
-    std::string_view rest = h.value;
+  const Header* const first = Find(id);
+  if (first == nullptr) return true;
+  const Header* const end = headers().data() + headers().size();
+  for (const Header* h = first; h != end; ++h) {
+    if (h->id != id) continue;
+    std::string_view rest = h->value;
     while (!rest.empty()) {
       if (!visit(NextListValue(&rest))) return false;
     }

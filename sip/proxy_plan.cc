@@ -12,18 +12,25 @@ namespace sluice::sip {
 
 std::optional<StatelessProxy::Refuse> StatelessProxy::MakePlan(
     Incoming& in, Plan* plan) const {
-  const auto uri = Uri::Parse(in.uri);
-  if (!uri) return Refuse{.code = 400};
-  if (auto no = CheckRequest(in, *uri, plan)) return no;
-  if (auto no = FollowRoutes(in, *uri, plan)) return no;
+  // A registrar may have changed it.
+  plan->uri =
+      in.uri == in.message.uri() ? in.message.parsed_uri() : Uri::Parse(in.uri);
+  if (!plan->uri) return Refuse{.code = 400};
+  if (auto no = CheckRequest(in, plan)) return no;
+  if (auto no = FollowRoutes(in, plan)) return no;
   if (auto no = OpenToken(in, plan)) return no;
   if (in.target) {
     FollowTarget(in, plan);
   } else if (!plan->trusted) {
     // Inside a dialog the URI is a contact, not what somebody dialled.
-    ApplyPrefixes(in);
+    ApplyPrefixes(in, plan);
   }
   return CheckPassage(in, plan);
+}
+
+void StatelessProxy::SetUri(Incoming& in, Plan* plan, std::string uri) {
+  in.uri = std::move(uri);
+  plan->uri = Uri::Parse(in.uri);
 }
 
 // A ping asks this proxy whether it is there.
@@ -34,8 +41,9 @@ bool StatelessProxy::IsPing(const Incoming& in, const Uri& uri) const {
 
 // RFC 3261 16.3.
 std::optional<StatelessProxy::Refuse> StatelessProxy::CheckRequest(
-    const Incoming& in, const Uri& uri, Plan* plan) const {
+    const Incoming& in, Plan* plan) const {
   const Message& m = in.message;
+  const Uri& uri = *plan->uri;
   if (!uri.is_sip()) return Refuse{.code = 416};
   if (m.max_forwards() == 0 && !IsPing(in, uri)) return Refuse{.code = 483};
   plan->max_forwards = m.max_forwards() < 0
@@ -56,7 +64,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::CheckRequest(
     // Another node with our keys has the same mark for it, at its own address.
     if (value.find(plan->loop) == std::string_view::npos) return true;
     const auto via = Via::Parse(value);
-    const auto branch = via ? Branch::Parse(via->branch()) : std::nullopt;
+    const auto branch = via ? Branch::Parse(via->branch) : std::nullopt;
     return !branch || branch->loop != plan->loop ||
            dispatcher_.OwnerOf(via->host, via->port) == nullptr;
   });
@@ -66,7 +74,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::CheckRequest(
 
 // RFC 3261 16.4, and 16.12.1.
 std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
-    Incoming& in, const Uri& uri, Plan* plan) const {
+    Incoming& in, Plan* plan) const {
   const Message& m = in.message;
   if (m.Find(HeaderId::kRoute) == nullptr) return std::nullopt;
   std::vector<std::string_view> routes;
@@ -77,11 +85,12 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
   if (routes.empty()) return std::nullopt;
 
   // A strict router before us has put our Record-Route into the Request-URI.
+  const Uri& uri = *plan->uri;
   if (!uri.has_user && uri.Param("lr") && dispatcher_.OwnerOf(uri) != nullptr) {
     const auto last = NameAddr::Parse(routes.back());
     if (!last) return Refuse{.code = 400};
     plan->trusted = dispatcher_.IsOurMark(uri, m);
-    in.uri = std::string(last->uri_text);
+    SetUri(in, plan, std::string(last->uri_text));
     routes.pop_back();
     plan->strict = true;
   }
@@ -123,7 +132,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
 std::optional<StatelessProxy::Refuse> StatelessProxy::OpenToken(
     Incoming& in, Plan* plan) const {
   if (in.target) return std::nullopt;
-  const auto uri = Uri::Parse(in.uri);
+  const auto& uri = plan->uri;
   if (!uri || !uri->has_user || dispatcher_.OwnerOf(*uri) == nullptr) {
     return std::nullopt;
   }
@@ -137,7 +146,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::OpenToken(
   plan->trusted = true;
   // A Route that is left goes before the way to the contact.
   if (plan->next.empty()) plan->peer = contact->heard;
-  in.uri = contact->uri;
+  SetUri(in, plan, contact->uri);
   return std::nullopt;
 }
 
@@ -158,9 +167,9 @@ void StatelessProxy::FollowTarget(const Incoming& in, Plan* plan) const {
 }
 
 // The seeds' -X: digits that mean another domain.
-void StatelessProxy::ApplyPrefixes(Incoming& in) const {
+void StatelessProxy::ApplyPrefixes(Incoming& in, Plan* plan) const {
   if (in.leg.prefixes.empty()) return;
-  const auto uri = Uri::Parse(in.uri);
+  const auto& uri = plan->uri;
   if (!uri || !uri->is_sip() || !uri->has_user) return;
   for (const Leg::Prefix& prefix : in.leg.prefixes) {
     if (!uri->user.starts_with(prefix.digits)) continue;
@@ -176,14 +185,13 @@ void StatelessProxy::ApplyPrefixes(Incoming& in) const {
       }
     }
     moved += uri->text.substr(behind);
-    in.uri = std::move(moved);
-    return;
+    return SetUri(in, plan, std::move(moved));
   }
 }
 
 std::optional<StatelessProxy::Refuse> StatelessProxy::CheckPassage(
     const Incoming& in, Plan* plan) const {
-  const auto uri = Uri::Parse(in.uri);
+  const auto& uri = plan->uri;
   if (!uri) return Refuse{.code = 400};
   if (!uri->is_sip()) return Refuse{.code = 416};
   const bool next_is_uri = plan->next.empty();

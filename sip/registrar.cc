@@ -57,15 +57,16 @@ bool SameContact(const Binding& a, std::string_view uri,
   if (!instance.empty() && a.instance == instance && a.reg_id == reg_id) {
     return true;
   }
+  if (a.contact == uri) return true;
   const auto one = Uri::Parse(a.contact);
   const auto other = Uri::Parse(uri);
   return one && other && SameUri(*one, *other);
 }
 
 // A connection on which somebody has registered is how he is reached.
-void KeepConnection(const Incoming& in, int64_t seconds) {
-  if (in.from.transport == Transport::kUdp || seconds <= 0) return;
-  in.leg.sockets->KeepAlive(in.from.connection, Micros::Seconds(seconds));
+void KeepConnection(const Leg& leg, const Peer& from, int64_t seconds) {
+  if (from.transport == Transport::kUdp || seconds <= 0) return;
+  leg.sockets->KeepAlive(from.connection, Micros::Seconds(seconds));
 }
 
 }  // namespace
@@ -89,7 +90,7 @@ bool Registrar::Serves(std::string_view host) const {
 Handler::Handled Registrar::Receive(Incoming& in) {
   if (in.message.is_response()) return Handled::kNotMine;
   if (in.message.method() != Method::kRegister) return Lookup(in);
-  const auto to = NameAddr::Parse(in.message.Value(HeaderId::kTo));
+  const auto& to = in.message.to();
   if (!to) return Handled::kNotMine;
   if (!to->uri.is_sip()) {
     // Nobody of ours has such an address (RFC 3261 10.3 5).
@@ -193,7 +194,8 @@ std::optional<Registrar::Refuse> Registrar::Merge(
     return true;
   });
   // Behind another proxy the source is that proxy, which Path names.
-  const bool direct = m.Count(HeaderId::kVia) == 1;
+  const bool direct = m.vias() == 1;
+  size_t fresh = 0;
   for (const Wish& wish : wishes) {
     const auto is_old = [&](const Binding& b) {
       return SameContact(b, wish.uri, wish.instance, wish.reg_id);
@@ -211,6 +213,9 @@ std::optional<Registrar::Refuse> Registrar::Merge(
     // another Call-ID.
     const bool refreshed = was_there && old->call_id == m.call_id();
     const int64_t since = refreshed ? old->changed_at : now;
+    // The clock counts seconds: of two bindings of one the place decides.
+    size_t place =
+        refreshed ? static_cast<size_t>(old - bindings->begin()) : fresh++;
     bindings->erase(std::remove_if(bindings->begin(), bindings->end(), is_old),
                     bindings->end());
     if (wish.expires == 0) {
@@ -236,7 +241,9 @@ std::optional<Registrar::Refuse> Registrar::Merge(
         kBindingOctetsMax) {
       return Refuse{403, ""};
     }
-    bindings->push_back(std::move(b));
+    place = std::min(place, bindings->size());
+    bindings->insert(bindings->begin() + static_cast<ptrdiff_t>(place),
+                     std::move(b));
     ++changes->registered;
     changes->longest = std::max(changes->longest, wish.expires);
   }
@@ -272,8 +279,7 @@ void Registrar::Register(Incoming& in, const std::string& aor) {
   };
   // Who has proved to be one user may speak for that one alone (P11).
   if (!in.user.empty()) {
-    const auto to = NameAddr::Parse(m.Value(HeaderId::kTo));
-    if (Unescape(to->uri.user) != in.user) return answer({403, ""});
+    if (Unescape(m.to()->uri.user) != in.user) return answer({403, ""});
   }
   std::string unsupported;
   m.ForEach(HeaderId::kRequire, [&](std::string_view option) {
@@ -307,11 +313,8 @@ void Registrar::Register(Incoming& in, const std::string& aor) {
   } else if (const auto no = Merge(in, wishes, &bindings, &changes)) {
     return answer(*no);
   }
-  // Best first, the newest of equals: as Find() gives them.
-  std::stable_sort(
-      bindings.begin(), bindings.end(), [](const Binding& a, const Binding& b) {
-        return a.q != b.q ? a.q > b.q : a.changed_at > b.changed_at;
-      });
+  // As Find() will give them.
+  SortBindings(&bindings);
   std::string lines = ContactLines(bindings);
   if (changes.registered + changes.removed == 0) {
     return dispatcher_.Reply(in, 200, "OK", lines);
@@ -320,28 +323,20 @@ void Registrar::Register(Incoming& in, const std::string& aor) {
     Append(&lines, "Path: ", value, "\r\n");
     return true;
   });
-  // The answer waits for the disk, and so for what this points to.
-  struct Waiting {
-    std::string octets;
-    Message message;
-    std::optional<Incoming> in;
-  };
-  auto waiting = std::make_shared<Waiting>();
-  waiting->octets = std::string(m.octets());
-  waiting->message.Parse(waiting->octets);
-  waiting->in.emplace(waiting->message, in);
-  const absl::Status stored = store_.Store(
-      aor, std::move(bindings),
-      [this, waiting, changes, lines = std::move(lines)](absl::Status durable) {
-        if (durable.ok()) {
-          counts_.registered += changes.registered;
-          counts_.removed += changes.removed;
-          KeepConnection(*waiting->in, changes.longest);
-          return dispatcher_.Reply(*waiting->in, 200, "OK", lines);
-        }
-        ++counts_.not_stored;
-        dispatcher_.Reply(*waiting->in, 500, ReasonOf(500));
-      });
+  // The answer waits for the disk.
+  const absl::Status stored =
+      store_.Store(aor, std::move(bindings),
+                   [this, owed = dispatcher_.Owe(in), from = in.from, changes,
+                    lines = std::move(lines)](absl::Status durable) {
+                     if (durable.ok()) {
+                       counts_.registered += changes.registered;
+                       counts_.removed += changes.removed;
+                       KeepConnection(*owed.leg, from, changes.longest);
+                       return dispatcher_.Reply(owed, 200, "OK", lines);
+                     }
+                     ++counts_.not_stored;
+                     dispatcher_.Reply(owed, 500, ReasonOf(500));
+                   });
   if (!stored.ok()) {
     ++counts_.not_stored;
     dispatcher_.Reply(in, 503, ReasonOf(503), "Retry-After: 60\r\n");

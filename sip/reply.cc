@@ -5,54 +5,56 @@
 
 namespace sluice::sip {
 
-std::string MakeReply(const Message& request, std::string_view via, int code,
-                      std::string_view reason, std::string_view to_tag,
-                      std::string_view extra) {
+std::string ReplyHeaders(const Message& request, std::string_view via,
+                         std::string_view to_tag) {
   std::string out;
-  out.reserve(request.octets().size() - request.body().size() + 128 +
-              extra.size());
-  Append(&out, "SIP/2.0 ", code, " ", reason, "\r\n");
+  out.reserve(request.octets().size() - request.body().size() + via.size() +
+              to_tag.size());
   bool top = true;
   request.ForEach(HeaderId::kVia, [&](std::string_view value) {
     Append(&out, "Via: ", top ? via : value, "\r\n");
     top = false;
     return true;
   });
-  Append(&out, "From: ", request.Value(HeaderId::kFrom), "\r\n");
-  const std::string_view to = request.Value(HeaderId::kTo);
-  Append(&out, "To: ", to);
-  const auto party = NameAddr::Parse(to);
-  if (party && party->tag().empty()) {
+  Append(&out, "From: ", request.Value(HeaderId::kFrom),
+         "\r\nTo: ", request.Value(HeaderId::kTo));
+  if (request.to() && request.to()->tag.empty()) {
     Append(&out, ";tag=", to_tag);
   }
   Append(&out, "\r\nCall-ID: ", request.call_id(),
-         "\r\nCSeq: ", request.Value(HeaderId::kCSeq), "\r\n", extra,
-         "Content-Length: 0\r\n\r\n");
+         "\r\nCSeq: ", request.Value(HeaderId::kCSeq), "\r\n");
   return out;
 }
 
-std::string ViaWithSource(std::string_view text, const Endpoint& source) {
-  const auto via = Via::Parse(text);
-  if (!via) return "";
-  bool wants_port = false;
-  bool wrote_own = false;
-  via->params.ForEach([&](std::string_view name, std::string_view) {
-    if (EqualsNoCase(name, "rport")) wants_port = true;
-    if (EqualsNoCase(name, "received")) wrote_own = true;
-  });
-  std::string_view host = via->host;
+std::string MakeReply(std::string_view headers, int code,
+                      std::string_view reason, std::string_view extra) {
+  return Cat("SIP/2.0 ", code, " ", reason, "\r\n", headers, extra,
+             "Content-Length: 0\r\n\r\n");
+}
+
+std::string MakeReply(const Message& request, std::string_view via, int code,
+                      std::string_view reason, std::string_view to_tag,
+                      std::string_view extra) {
+  return MakeReply(ReplyHeaders(request, via, to_tag), code, reason, extra);
+}
+
+std::string ViaWithSource(const Via& via, const Endpoint& source) {
+  std::string_view host = via.host;
   if (host.size() > 2 && host.front() == '[') {
     host = host.substr(1, host.size() - 2);
   }
   const auto ip = IpAddress::Parse(host);
   const bool same = ip && *ip == source.ip;
-  if (same && !wants_port && !wrote_own) return std::string(text);
+  if (same && !via.rport && !via.received) return std::string(via.text);
 
   // Everything in front of the parameters as it came, then they, without the
   // two that are ours to write.
-  const std::string_view params = via->params.text();
-  std::string out(text.substr(0, text.size() - params.size()));
-  via->params.ForEach([&](std::string_view name, std::string_view value) {
+  constexpr size_t kOurs = sizeof(";received=;rport=65535") + 46;
+  const std::string_view params = via.params.text();
+  std::string out;
+  out.reserve(via.text.size() + kOurs);
+  out += via.text.substr(0, via.text.size() - params.size());
+  via.params.ForEach([&](std::string_view name, std::string_view value) {
     if (EqualsNoCase(name, "rport") || EqualsNoCase(name, "received")) {
       return;
     }
@@ -60,7 +62,7 @@ std::string ViaWithSource(std::string_view text, const Endpoint& source) {
     if (!value.empty()) Append(&out, "=", value);
   });
   Append(&out, ";received=", source.ip.ToString());
-  if (wants_port) Append(&out, ";rport=", source.port.host());
+  if (via.rport) Append(&out, ";rport=", source.port.host());
   return out;
 }
 

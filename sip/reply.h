@@ -20,11 +20,17 @@ std::string MakeReply(const Message& request, std::string_view via, int code,
                       std::string_view reason, std::string_view to_tag,
                       std::string_view extra);
 
+// Of that what does not depend on the answer: from Via to CSeq.
+std::string ReplyHeaders(const Message& request, std::string_view via,
+                         std::string_view to_tag);
+// The whole of it, with such headers.
+std::string MakeReply(std::string_view headers, int code,
+                      std::string_view reason, std::string_view extra);
+
 // The top Via as RFC 3261 18.2.1 and RFC 3581 4 want it forwarded: `received`
 // where the sent-by is not the source or rport was asked for, `rport` with its
 // value where it was asked for. What the sender wrote there itself is replaced.
-// "" when the value is no Via.
-std::string ViaWithSource(std::string_view via, const Endpoint& source);
+std::string ViaWithSource(const Via& via, const Endpoint& source);
 
 // Where a response goes whose next Via this is. nullopt when it names no
 // address, or a transport that is not spoken here.

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -69,6 +72,14 @@ absl::StatusOr<uint64_t> SeedFromKernel() {
   return seed;
 }
 
+// Whose name it is: its last two labels, or it itself when it has no more.
+std::string_view DomainOf(std::string_view host) {
+  const size_t last = host.rfind('.');
+  if (last == std::string_view::npos || last == 0) return host;
+  const size_t dot = host.rfind('.', last - 1);
+  return dot == std::string_view::npos ? host : host.substr(dot + 1);
+}
+
 // What the question lets us speak, the preferred first.
 std::vector<Transport> Candidates(const Resolver::Question& question) {
   std::vector<Transport> candidates;
@@ -121,6 +132,7 @@ class Resolver::Impl {
   //
   // beginning wherever the question allows.
   struct Job {
+    std::string domain;
     enum class Stage { kNaptr, kSrv, kAddress };
     Question question;
     std::string host;  // canonical
@@ -136,6 +148,10 @@ class Resolver::Impl {
     absl::Status failure;
   };
 
+  // False: there is none, and who asks for that domain may not make it.
+  bool MakeRoom(const std::string& domain);
+  // Out of the tables; null: it has gone.
+  std::unique_ptr<Job> Take(uint64_t id);
   void Ask(uint64_t id, Job& job, const std::vector<Key>& keys);
   void OnResult(uint64_t id, size_t lookup, const Result& result);
   void OnStage(uint64_t id, Job& job);
@@ -152,7 +168,11 @@ class Resolver::Impl {
   const uint64_t seed_;
   Rng chance_;
   absl::flat_hash_map<uint64_t, std::unique_ptr<Job>> jobs_;
+  // The numbers of its jobs, the oldest first; none empty.
+  absl::flat_hash_map<std::string, std::set<uint64_t>> domains_;
   uint64_t last_id_ = 0;
+  // Lookups under way that nobody waits for: of jobs that were given up.
+  size_t orphans_ = 0;
   Counters counters_;
   std::unique_ptr<Lookups> lookups_;
 };
@@ -186,15 +206,21 @@ void Resolver::Impl::Resolve(const Question& question, Answer answer) {
     answer(std::vector<Destination>{std::move(only)});
     return;
   }
-  if (jobs_.size() >= kPendingMax) {
+  std::string host = dns::CanonicalName(question.host);
+  std::string domain(DomainOf(host));
+  // Whoever is given up may ask again at once.
+  while (jobs_.size() >= kPendingMax) {
+    if (MakeRoom(domain)) continue;
     ++counters_.refused_full;
     answer(absl::ResourceExhaustedError("too many names are being resolved"));
     return;
   }
   const uint64_t id = ++last_id_;
   Job& job = *jobs_.emplace(id, std::make_unique<Job>()).first->second;
+  domains_[domain].insert(id);
+  job.domain = std::move(domain);
   job.question = question;
-  job.host = dns::CanonicalName(question.host);
+  job.host = std::move(host);
   job.answer = std::move(answer);
   job.rng = Rng(question.draw != 0 ? seed_ ^ question.draw
                                    : chance_.UpTo(UINT64_MAX - 1));
@@ -209,6 +235,36 @@ void Resolver::Impl::Resolve(const Question& question, Answer answer) {
   }
 }
 
+bool Resolver::Impl::MakeRoom(const std::string& domain) {
+  // What was given up is still being asked for. It is bounded by itself.
+  if (orphans_ >= kPendingMax) return false;
+  const auto most = std::max_element(domains_.begin(), domains_.end(),
+                                     [](const auto& a, const auto& b) {
+                                       return a.second.size() < b.second.size();
+                                     });
+  const auto own = domains_.find(domain);
+  const size_t has = own == domains_.end() ? 0 : own->second.size();
+  // Less than one fewer: two domains would give up each other's in turns.
+  if (has + 1 >= most->second.size()) return false;
+  const std::unique_ptr<Job> job = Take(*most->second.begin());
+  orphans_ += job->waiting;
+  ++counters_.given_up;
+  job->answer(absl::ResourceExhaustedError(
+      "too many names of that domain are being resolved"));
+  return true;
+}
+
+std::unique_ptr<Resolver::Impl::Job> Resolver::Impl::Take(uint64_t id) {
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end()) return nullptr;
+  std::unique_ptr<Job> job = std::move(found->second);
+  jobs_.erase(found);
+  const auto domain = domains_.find(job->domain);
+  domain->second.erase(id);
+  if (domain->second.empty()) domains_.erase(domain);
+  return job;
+}
+
 // The last thing done with `job`: it may be answered when this returns.
 void Resolver::Impl::Ask(uint64_t id, Job& job, const std::vector<Key>& keys) {
   job.results.assign(keys.size(), nullptr);
@@ -219,13 +275,23 @@ void Resolver::Impl::Ask(uint64_t id, Job& job, const std::vector<Key>& keys) {
         keys[i].first, keys[i].second,
         [this, id, i](const Result& result) { OnResult(id, i, result); });
   }
-  if (--job.waiting == 0) OnStage(id, job);
+  // Another's answer may have come meanwhile, and this one been given up.
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end()) {
+    --orphans_;
+    return;
+  }
+  if (--found->second->waiting == 0) OnStage(id, *found->second);
 }
 
 void Resolver::Impl::OnResult(uint64_t id, size_t lookup,
                               const Result& result) {
   const auto found = jobs_.find(id);
-  CHECK(found != jobs_.end());
+  if (found == jobs_.end()) {  // given up
+    CHECK(orphans_ > 0);
+    --orphans_;
+    return;
+  }
   Job& job = *found->second;
   job.results[lookup] = result;
   if (absl::IsDeadlineExceeded(result->status)) job.failure = result->status;
@@ -349,12 +415,10 @@ void Resolver::Impl::OnAddresses(uint64_t id, Job& job) {
 
 void Resolver::Impl::Finish(uint64_t id,
                             absl::StatusOr<std::vector<Destination>> answer) {
-  const auto found = jobs_.find(id);
-  CHECK(found != jobs_.end());
-  const Answer tell = std::move(found->second->answer);
-  jobs_.erase(found);
+  const std::unique_ptr<Job> job = Take(id);
+  CHECK(job != nullptr);
   if (!answer.ok()) ++counters_.failures;
-  tell(std::move(answer));
+  job->answer(std::move(answer));
 }
 
 Resolver::Resolver(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

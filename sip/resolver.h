@@ -48,6 +48,12 @@ struct Destination {
 // What answers may make us do is bounded: of one question at most kTargetsMax
 // hosts are looked up and kDestinationsMax places are told.
 //
+// Nobody's names take the room of everybody's. Who asks is not known here, but
+// whoever wants questions to last needs name servers that do not answer, and
+// those are of domains (the last two labels of a name). When kPendingMax wait,
+// the oldest question of the domain that has the most of them is given up for
+// one of a domain that has fewer; one of the domain itself is refused.
+//
 // Thread: the loop's.
 class Resolver {
  public:
@@ -79,7 +85,8 @@ class Resolver {
   };
   // NotFound (no such name, no such service, nothing that is allowed),
   // DeadlineExceeded (servers do not answer, or with failures),
-  // ResourceExhausted (kPendingMax), InvalidArgument (no name).
+  // ResourceExhausted (kPendingMax, or given up for another domain's),
+  // InvalidArgument (no name).
   using Answer = std::function<void(absl::StatusOr<std::vector<Destination>>)>;
 
   // `loop` outlives it.
@@ -97,8 +104,9 @@ class Resolver {
     // Lookups, of which a question has several: from the cache; asked of the
     // servers; of those the ones that no server answered in time.
     uint64_t cache_hits = 0, queries = 0, timeouts = 0;
-    // Questions that ended without a destination; those for want of room apart.
-    uint64_t failures = 0, refused_full = 0;
+    // Questions that ended without a destination; apart from those for want of
+    // room: refused, and given up for another domain's.
+    uint64_t failures = 0, refused_full = 0, given_up = 0;
   };
   Counters counters() const;
   size_t names() const;  // in the cache

@@ -51,6 +51,10 @@ bool Router::IsOurDomain(std::string_view host) const {
   return LegOfDomain(host) != nullptr;
 }
 
+bool Router::MaySendTo(const Endpoint& to) const {
+  return !IsNobody(to) && (!options_.allowed || options_.allowed(to));
+}
+
 Leg* Router::LegOfDomain(std::string_view host) const {
   Leg* best = nullptr;
   size_t fit = 0;
@@ -102,13 +106,13 @@ Router::Ways Router::ReachLiteral(const Hop& hop, const IpAddress& ip,
   if (to.transport == Transport::kTls && !IpOfHost(hop.domain)) {
     to.tls_name = std::string(hop.domain);
   }
-  std::vector<Destination> tries{to};
+  Ways ways = Reach({to}, leg);
   // A leg that cannot speak UDP may reach it by TCP.
-  if (!hop.sips && !hop.transport) {
+  if (absl::IsUnavailable(ways.status()) && !hop.sips && !hop.transport) {
     to.transport = Transport::kTcp;
-    tries.push_back(std::move(to));
+    return Reach({std::move(to)}, leg);
   }
-  return Reach(std::move(tries), leg);
+  return ways;
 }
 
 std::optional<Router::Ways> Router::FindNow(const Uri& uri, Leg* leg) {
@@ -157,8 +161,7 @@ Router::Ways Router::Reach(std::vector<Destination> destinations, Leg* leg) {
   std::vector<Way> ways;
   absl::Status why = absl::UnavailableError("no leg reaches it");
   for (Destination& to : destinations) {
-    if (IsNobody(to.address) ||
-        (options_.allowed && !options_.allowed(to.address))) {
+    if (!MaySendTo(to.address)) {
       why = absl::PermissionDeniedError("a forbidden address");
       continue;
     }

@@ -128,9 +128,10 @@ class Sdp {
 
 // Where the session description lies in a body of that Content-Type: the whole
 // of it, or the one application/sdp part of a multipart (RFC 5621), also
-// nested once. nullopt: there is none, or more than one, or it is not written
-// plainly (a Content-Transfer-Encoding that is more than a name). An empty type
-// is taken as application/sdp when there is a body.
+// nested once. nullopt: there is none, or it is not written plainly (a
+// Content-Transfer-Encoding that is more than a name). Of several nobody knows
+// which one counts: then it is "", which is no description. An empty type is
+// taken as application/sdp when there is a body.
 std::optional<std::string_view> FindSdp(std::string_view content_type,
                                         std::string_view body);
 

@@ -55,17 +55,20 @@ int CodeOf(const absl::Status& status) {
 }  // namespace
 
 struct StatelessProxy::Held {
-  std::string octets;
+  explicit Held(const Incoming& from)
+      : octets(from.message.octets()), in(Parsed(), from) {}
+  const Message& Parsed() {
+    message.Parse(octets);
+    return message;
+  }
+
+  const std::string octets;
   Message message;
-  std::optional<Incoming> in;
+  Incoming in;
 };
 
 std::shared_ptr<StatelessProxy::Held> StatelessProxy::Hold(const Incoming& in) {
-  auto held = std::make_shared<Held>();
-  held->octets = std::string(in.message.octets());
-  held->message.Parse(held->octets);
-  held->in.emplace(held->message, in);
-  return held;
+  return std::make_shared<Held>(in);
 }
 
 StatelessProxy::StatelessProxy(Dispatcher& dispatcher, Router& router,
@@ -119,7 +122,7 @@ void StatelessProxy::OnRequest(Incoming& in) {
   auto held = Hold(in);
   router_.Find(*plan.next_uri, plan.leg, held->message.call_id(),
                [this, held, plan](auto ways) {
-                 Forward(*held->in, plan, std::move(ways));
+                 Forward(held->in, plan, std::move(ways));
                });
 }
 
@@ -150,7 +153,7 @@ void StatelessProxy::Forward(Incoming& in, const Plan& plan,
   media_->Run(held->message, HeardFrom(in.message, in.from), in.leg, out,
               [this, held, plan,
                ways = *std::move(ways)](const MediaNat::Outcome& outcome) {
-                Incoming& waiting = *held->in;
+                Incoming& waiting = held->in;
                 if (outcome.code != 0) {
                   return Answer(
                       waiting,
@@ -158,7 +161,10 @@ void StatelessProxy::Forward(Incoming& in, const Plan& plan,
                        .extra = outcome.code == 503 ? "Retry-After: 5\r\n" : "",
                        .reason = outcome.reason});
                 }
-                if (outcome.body) waiting.edit.SetBody(*outcome.body);
+                if (outcome.body) {
+                  waiting.edit.SetBody(*outcome.body);
+                  waiting.body_rewritten = true;
+                }
                 Send(waiting, plan, ways);
               });
 }
@@ -175,9 +181,10 @@ void StatelessProxy::Send(const Incoming& in, const Plan& plan,
     // Nobody hears whether a datagram arrived, so no other is tried after it.
     if (way.destination.transport == Transport::kUdp) break;
   }
+  Leg& out = *ways.front().leg;
   if (hops.front().destination.transport == Transport::kUdp) {
     return dispatcher_.SendRequest(std::move(hops), in.message.call_id(),
-                                   [&] { Answer(in, {.code = 503}); });
+                                   [&] { Undelivered(in, out); });
   }
   if (in.message.method() == Method::kAck) {
     // Nobody is told, so nothing is kept for telling.
@@ -187,7 +194,16 @@ void StatelessProxy::Send(const Incoming& in, const Plan& plan,
   }
   auto held = Hold(in);
   dispatcher_.SendRequest(std::move(hops), held->message.call_id(),
-                          [this, held] { Answer(*held->in, {.code = 503}); });
+                          [this, held, &out] { Undelivered(held->in, out); });
+}
+
+void StatelessProxy::Undelivered(const Incoming& in, const Leg& out) {
+  // A body of our own was written with ports that nobody will use. An ACK is
+  // not answered, and what it joined is up.
+  if (in.body_rewritten && in.message.method() != Method::kAck) {
+    media_->Abandon(in.message, in.leg, out);
+  }
+  Answer(in, {.code = 503});
 }
 
 std::string StatelessProxy::Write(const Incoming& in, const Plan& plan,
@@ -201,7 +217,7 @@ std::string StatelessProxy::Write(const Incoming& in, const Plan& plan,
   const std::string_view uri =
       plan.last_route ? std::string_view(plan.next) : in.uri;
   if (uri != m.uri()) edit.Replace(m.uri(), std::string(uri));
-  const std::string_view top = m.Nth(HeaderId::kVia, 0);
+  const std::string_view top = m.top_via()->text;
   if (in.via != top) edit.Replace(top, in.via);
   const auto next = Via::Parse(in.via);
   edit.InsertHeaderOnTop(
@@ -252,7 +268,7 @@ void StatelessProxy::RecordRoute(const Incoming& in, const Leg& out,
 
 // Whether the sender of a message is the party itself, and no proxy before it.
 bool StatelessProxy::IsDirect(const Message& message) const {
-  if (message.is_request()) return message.Count(HeaderId::kVia) == 1;
+  if (message.is_request()) return message.vias() == 1;
   const std::string_view top = message.Nth(HeaderId::kRecordRoute, 0);
   if (top.empty()) return true;
   const auto route = NameAddr::Parse(top);
@@ -325,20 +341,23 @@ void StatelessProxy::RewriteContacts(const Message& message, const Peer& from,
 // RFC 3261 16.7, 18.1.2.
 void StatelessProxy::OnResponse(Incoming& in) {
   const Message& m = in.message;
-  const auto top = Via::Parse(m.Nth(HeaderId::kVia, 0));
+  const auto& top = m.top_via();
   if (!top || !in.leg.Is(top->host, top->port)) {
     return dispatcher_.Drop(SipDrop::k_foreign_via);
   }
-  const std::string_view below = m.Nth(HeaderId::kVia, 1);
-  const auto next = Via::Parse(below);
+  const auto& next = m.next_via();
   if (!next) return dispatcher_.Drop(SipDrop::k_no_via);
-  const auto branch = Branch::Parse(top->branch());
+  const auto branch = Branch::Parse(top->branch);
   if (!branch || branch->leg >= dispatcher_.legs().size() ||
       !IsBranch(keys_, *branch, m, *next)) {
     return dispatcher_.Drop(SipDrop::k_forged);
   }
   const auto to = PeerOfVia(*next);
   if (!to) return dispatcher_.Drop(SipDrop::k_no_via);
+  // A request can come by UDP and name a connection, which would be opened.
+  if (to->transport != Transport::kUdp && !router_.MaySendTo(to->address)) {
+    return dispatcher_.Drop(SipDrop::k_forbidden);
+  }
   Leg& out = *dispatcher_.legs()[branch->leg];
   if (media_ == nullptr || !MediaNat::Concerns(m, in.leg, out)) {
     return SendResponse(in, out, *to, *next);
@@ -350,16 +369,14 @@ void StatelessProxy::OnResponse(Incoming& in) {
   auto held = Hold(in);
   media_->Run(held->message, HeardFrom(m, in.from), in.leg, out,
               [this, held, &out, to = *to](const MediaNat::Outcome& outcome) {
-                Incoming& waiting = *held->in;
+                Incoming& waiting = held->in;
                 // An answer that the relay cannot follow is no answer: the
                 // party sends it again, and by then there may be a port.
                 if (outcome.code != 0) {
                   return dispatcher_.Drop(SipDrop::k_media_refused);
                 }
                 if (outcome.body) waiting.edit.SetBody(*outcome.body);
-                const auto via =
-                    Via::Parse(waiting.message.Nth(HeaderId::kVia, 1));
-                SendResponse(waiting, out, to, *via);
+                SendResponse(waiting, out, to, *waiting.message.next_via());
               });
 }
 

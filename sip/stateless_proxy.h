@@ -54,7 +54,8 @@ class StatelessProxy final : public Handler {
   static constexpr int kMaxForwards = 70;  // RFC 3261 8.1.1.6
 
   struct Plan {
-    std::string next;  // URI of the next hop; "" : the request's
+    std::optional<Uri> uri{};  // that of the request as it is now
+    std::string next;          // URI of the next hop; "" : the request's
     // It parsed, until there is something to wait for: views into the former.
     std::optional<Uri> next_uri{};
     Leg* leg = nullptr;  // by which it leaves, where that is known
@@ -79,15 +80,13 @@ class StatelessProxy final : public Handler {
   struct Held;
 
   std::optional<Refuse> MakePlan(Incoming& in, Plan* plan) const;
-  // `uri`: the Request-URI as it came.
-  std::optional<Refuse> CheckRequest(const Incoming& in, const Uri& uri,
-                                     Plan* plan) const;
-  std::optional<Refuse> FollowRoutes(Incoming& in, const Uri& uri,
-                                     Plan* plan) const;
+  std::optional<Refuse> CheckRequest(const Incoming& in, Plan* plan) const;
+  std::optional<Refuse> FollowRoutes(Incoming& in, Plan* plan) const;
   std::optional<Refuse> OpenToken(Incoming& in, Plan* plan) const;
   std::optional<Refuse> CheckPassage(const Incoming& in, Plan* plan) const;
   void FollowTarget(const Incoming& in, Plan* plan) const;
-  void ApplyPrefixes(Incoming& in) const;
+  void ApplyPrefixes(Incoming& in, Plan* plan) const;
+  static void SetUri(Incoming& in, Plan* plan, std::string uri);
   bool IsPing(const Incoming& in, const Uri& uri) const;
 
   void OnRequest(Incoming& in);
@@ -95,6 +94,8 @@ class StatelessProxy final : public Handler {
                absl::StatusOr<std::vector<Router::Way>> ways);
   void Send(const Incoming& in, const Plan& plan,
             const std::vector<Router::Way>& ways);
+  // Nobody took it.
+  void Undelivered(const Incoming& in, const Leg& out);
   std::string Write(const Incoming& in, const Plan& plan,
                     const Router::Way& way) const;
   void Answer(const Incoming& in, const Refuse& refuse);

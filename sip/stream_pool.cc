@@ -339,13 +339,6 @@ void StreamPool::Close(Connection& c, const absl::Status& why) {
   for (Outgoing& message : c.TakeOutput()) Fail(std::move(message), why);
 }
 
-void StreamPool::CloseAfterWrite(uint64_t connection) {
-  const Ptr c = Get(connection);
-  if (c == nullptr) return;
-  c->ending = true;
-  Flush(*c);
-}
-
 // --- Time -------------------------------------------------------------------
 
 void StreamPool::Sweep() {

@@ -71,7 +71,6 @@ class StreamPool {
   void Send(const Route& route, Outgoing message);
   void Remember(uint64_t connection, std::string_view transaction);
   void KeepAlive(uint64_t connection, Micros how_long);
-  void CloseAfterWrite(uint64_t connection);
 
   size_t size() const { return connections_.size(); }
 

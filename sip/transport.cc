@@ -32,11 +32,9 @@ class LegTransport::Impl {
         pool_(loop, PoolOptionsOf(options_), callbacks_, counters_) {}
 
   absl::Status Listen();
-  std::optional<Endpoint> Local(Transport transport) const;
   void Send(Peer to, std::string octets, std::string_view transaction,
             bool response, std::string_view tls_name, Sent sent);
-  absl::Status ReloadTls();
-  void StopAccepting();
+  absl::StatusOr<std::shared_ptr<const TlsContext>> LoadTls() const;
   void SetRefuser(Refuser refuser) { callbacks_.refuser = std::move(refuser); }
 
   StreamPool& pool() { return pool_; }
@@ -86,7 +84,11 @@ absl::Status LegTransport::Impl::Open(Transport transport,
                                       const Endpoint& address) {
   switch (transport) {
     case Transport::kUdp: return OpenUdp(address);
-    case Transport::kTls: RETURN_IF_ERROR(ReloadTls()); [[fallthrough]];
+    case Transport::kTls: {
+      ASSIGN_OR_RETURN(std::shared_ptr<const TlsContext> tls, LoadTls());
+      pool_.SetTls(std::move(tls));
+      return OpenStream(transport, address);
+    }
     case Transport::kTcp: return OpenStream(transport, address);
   }
   return absl::InvalidArgumentError("no such transport");
@@ -122,13 +124,6 @@ absl::Status LegTransport::Impl::OpenStream(Transport transport,
   bound_.emplace_back(transport, acceptor->local());
   acceptors_.push_back(std::move(acceptor));
   return absl::OkStatus();
-}
-
-std::optional<Endpoint> LegTransport::Impl::Local(Transport transport) const {
-  for (const auto& [bound, address] : bound_) {
-    if (bound == transport) return address;
-  }
-  return std::nullopt;
 }
 
 const Endpoint* LegTransport::Impl::LocalFor(Transport transport,
@@ -191,19 +186,13 @@ void LegTransport::Impl::Send(Peer to, std::string octets,
   if (sent) sent(status);
 }
 
-absl::Status LegTransport::Impl::ReloadTls() {
+absl::StatusOr<std::shared_ptr<const TlsContext>> LegTransport::Impl::LoadTls()
+    const {
   if (std::none_of(options_.listen.begin(), options_.listen.end(),
                    [](const auto& l) { return l.first == Transport::kTls; })) {
-    return absl::OkStatus();
+    return nullptr;
   }
-  ASSIGN_OR_RETURN(std::shared_ptr<const TlsContext> tls,
-                   TlsContext::Load(options_.tls));
-  pool_.SetTls(std::move(tls));
-  return absl::OkStatus();
-}
-
-void LegTransport::Impl::StopAccepting() {
-  for (const auto& acceptor : acceptors_) acceptor->Stop();
+  return TlsContext::Load(options_.tls);
 }
 
 LegTransport::LegTransport(net::EventLoop& loop, Options options,
@@ -220,9 +209,6 @@ const std::vector<std::pair<Transport, Endpoint>>& LegTransport::listeners()
     const {
   return impl_->listeners();
 }
-std::optional<Endpoint> LegTransport::Local(Transport transport) const {
-  return impl_->Local(transport);
-}
 void LegTransport::Send(const Peer& to, std::string octets,
                         std::string_view transaction, bool response,
                         std::string_view tls_name, Sent sent) {
@@ -235,11 +221,13 @@ void LegTransport::Remember(uint64_t connection, std::string_view transaction) {
 void LegTransport::KeepAlive(uint64_t connection, Micros how_long) {
   impl_->pool().KeepAlive(connection, how_long);
 }
-void LegTransport::CloseAfterWrite(uint64_t connection) {
-  impl_->pool().CloseAfterWrite(connection);
+absl::StatusOr<std::shared_ptr<const TlsContext>> LegTransport::LoadTls()
+    const {
+  return impl_->LoadTls();
 }
-absl::Status LegTransport::ReloadTls() { return impl_->ReloadTls(); }
-void LegTransport::StopAccepting() { impl_->StopAccepting(); }
+void LegTransport::UseTls(std::shared_ptr<const TlsContext> tls) {
+  if (tls != nullptr) impl_->pool().SetTls(std::move(tls));
+}
 size_t LegTransport::connections() const { return impl_->pool().size(); }
 const TransportCounters& LegTransport::counters() const {
   return impl_->counters();

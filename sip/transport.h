@@ -55,6 +55,8 @@ struct TlsOptions {
   ClientCertificate client = ClientCertificate::kNone;
 };
 
+class TlsContext;
+
 struct TransportCounters {  // monotonic
 #define SIP_TRANSPORT(name, help) uint64_t name = 0;
 #include "sip/transport.def"
@@ -80,12 +82,15 @@ class LegTransport {
  public:
   struct Options {
     std::string name{};  // of the leg, for the log
-    std::vector<std::pair<Transport, Endpoint>> listen{};  // port 0: any
+    // At most one of a transport and family: what is sent leaves by the first
+    // that fits. Port 0: any.
+    std::vector<std::pair<Transport, Endpoint>> listen{};
     // Only this peer: it replaces every destination; messages from others, and
     // connections from other hosts, are dropped and counted.
     std::optional<Endpoint> dst{};
-    // With dst: the UDP socket is connected to it. That saves the kernel a look
-    // for the way of each message, but it drops what others send uncounted.
+    // With dst, of the family of the UDP listener: its socket is connected to
+    // it. That saves the kernel a look for the way of each message, but it
+    // drops what others send uncounted.
     bool connected = false;
     PoolOptions pool{};
     TlsOptions tls{};
@@ -95,7 +100,8 @@ class LegTransport {
       std::function<void(const Peer& from, std::string_view octets)>;
   // Something on a stream that is no SIP message, and the code it deserves
   // (400, 413, 513); `octets`: its header, empty when that never ended. The
-  // connection is closed after what this returns (may be empty) has been sent.
+  // connection is closed after what this returns (may be empty) has been sent:
+  // where the next message begins, nobody can tell any more.
   using Refuser = std::function<std::string(const Peer& from,
                                             std::string_view octets, int code)>;
   using Sent = std::function<void(absl::Status)>;
@@ -110,11 +116,8 @@ class LegTransport {
 
   // Binds all listeners, or none.
   absl::Status Listen();
-  // As bound.
+  // As bound; the wildcard is said as it is.
   const std::vector<std::pair<Transport, Endpoint>>& listeners() const;
-  // The address used for that transport (of several the first), nullopt when
-  // the leg has none of it. The wildcard is said as it is.
-  std::optional<Endpoint> Local(Transport transport) const;
 
   // Sends `octets`. On streams: `to.connection` if it is still there, else for
   // a response the connection on which its `transaction` came, else one whose
@@ -138,13 +141,12 @@ class LegTransport {
   // The connection's peer has registered: it is kept for `how_long` although it
   // is idle.
   void KeepAlive(uint64_t connection, Micros how_long);
-  // Sends what is queued, then closes it.
-  void CloseAfterWrite(uint64_t connection);
 
-  // New certificates from the files; running connections stay.
-  absl::Status ReloadTls();
-  // Accepts no more connections; what is there ends by itself.
-  void StopAccepting();
+  // The certificates as they are in the files now; null when the leg has no TLS
+  // listener. InvalidArgument names the file that is wrong.
+  absl::StatusOr<std::shared_ptr<const TlsContext>> LoadTls() const;
+  // From here on for new connections (null: as before); running ones stay.
+  void UseTls(std::shared_ptr<const TlsContext> tls);
 
   size_t connections() const;
   const TransportCounters& counters() const;

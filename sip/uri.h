@@ -10,6 +10,10 @@
 
 namespace sluice::sip {
 
+// Beyond one of these nothing is looked at (security P1).
+inline constexpr size_t kUriOctetsMax = 1'024;
+inline constexpr size_t kParamsMax = 64;  // of one value
+
 // A URI as views (RFC 3261 19.1, 25.1; tel: RFC 3966). Escapes stay as they
 // are: what is forwarded is what came.
 struct Uri {

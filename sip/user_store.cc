@@ -163,11 +163,9 @@ class SqliteUsers : public UserStore {
     // The loop waits for nobody's lock.
     auto database = Database::Open(path, Database::Mode::kRead, 0);
     if (!database.ok()) return Unfit(database.status());
-    auto find = Statement::Prepare(
-        *database,
-        "SELECT a1 FROM users WHERE user = ?1 AND realm = ?2 AND "
-        "upper(algorithm) = ?3");
+    auto find = Statement::Prepare(*database, kFind.c_str());
     if (!find.ok()) return Unfit(find.status());
+    RETURN_IF_ERROR(CheckIndex(*database));
     auto users = std::make_unique<SqliteUsers>();
     users->database_ = *std::move(database);
     users->find_ = *std::move(find);
@@ -194,6 +192,34 @@ class SqliteUsers : public UserStore {
   }
 
  private:
+  inline static const std::string kFind =
+      "SELECT a1 FROM users WHERE user = ?1 AND realm = ?2 AND "
+      "upper(algorithm) = ?3";
+
+  // Whether a question would read the whole of a long table.
+  static absl::Status CheckIndex(const Database& database) {
+    auto plan =
+        Statement::Prepare(database, Cat("EXPLAIN QUERY PLAN ", kFind).c_str());
+    if (!plan.ok()) return Unfit(plan.status());
+    constexpr int kDetail = 3;
+    const auto step = plan->Step();
+    if (!step.ok()) return Unfit(step.status());
+    if (!*step || !plan->Text(kDetail).starts_with("SCAN")) {
+      return absl::OkStatus();
+    }
+    const std::string many =
+        Cat("SELECT 1 FROM users LIMIT 1 OFFSET ", kUnindexedMax);
+    auto beyond = Statement::Prepare(database, many.c_str());
+    if (!beyond.ok()) return Unfit(beyond.status());
+    const auto row = beyond->Step();
+    if (!row.ok()) return Unfit(row.status());
+    if (!*row) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        Cat(database.path(), ": more than ", kUnindexedMax,
+            " users and no index on them; CREATE INDEX by_user ON users(user, "
+            "realm)"));
+  }
+
   static absl::Status Unfit(const absl::Status& status) {
     return absl::InvalidArgumentError(status.message());
   }

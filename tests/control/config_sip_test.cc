@@ -32,15 +32,17 @@ force_rewrite = true
 domain2proxy = { "example.net" = "sip:192.0.2.1:5060", "*" = "sips:[::1]" }
 block = { SUBSCRIBE = "403 No \"way\"", PUBLISH = "405" }
 trace_messages = 7
+batch_wait_us = 900
 [[sip.leg]]
 name = "outside"
 trusted = true
-listen = ["udp:192.0.2.7:5060", "tls:[2001:db8::7]:5061"]
+listen = ["udp:192.0.2.7:5060", "tls:192.0.2.7:5061"]
 advertise = "198.51.100.7"
 media = "out"
 chain = ["dropper", "blocker", "authorize", "registrar", "redirect", "proxy"]
 outgoing_proxy = "sip:192.0.2.1;transport=tcp"
 dst = "192.0.2.1:5060"
+connected = true
 domains = ["far.example"]
 prefix = { "0049" = "de.example.com", "+43" = "at.example.com" }
 tls_certificate = "/etc/sluice/chain.pem"
@@ -124,14 +126,16 @@ TEST(SipConfig, EveryValueOfAFileArrives) {
       config.sip.block,
       ElementsAre(Pair("PUBLISH", "405"), Pair("SUBSCRIBE", "403 No \"way\"")));
   EXPECT_EQ(config.sip.trace_messages, 7u);
+  EXPECT_EQ(config.sip.batch_wait_us, 900u);
   ASSERT_EQ(config.legs.size(), 2u);
   const LegConfig& leg = config.legs[0];
   EXPECT_EQ(leg.name, "outside");
   EXPECT_THAT(leg.listen,
-              ElementsAre("udp:192.0.2.7:5060", "tls:[2001:db8::7]:5061"));
+              ElementsAre("udp:192.0.2.7:5060", "tls:192.0.2.7:5061"));
   EXPECT_EQ(leg.advertise, IpAddress::V4(198, 51, 100, 7));
   EXPECT_EQ(leg.chain.size(), 6u);
   EXPECT_EQ(leg.dst, "192.0.2.1:5060");
+  EXPECT_TRUE(leg.connected);
   EXPECT_THAT(leg.prefix, ElementsAre(Pair("+43", "at.example.com"),
                                       Pair("0049", "de.example.com")));
   EXPECT_EQ(leg.tls_client, sip::ClientCertificate::kRequire);
@@ -252,6 +256,30 @@ const BadCase kBadCases[] = {
     {"listener on every address", "[[sip.leg]]\nlisten = [\"udp:[::]:5060\"]\n",
      "t.toml:2: sip.leg.listen \"udp:[::]:5060\" is no address that others can "
      "be told"},
+    {"second listener of a transport and family",
+     "[[sip.leg]]\n\nlisten = [\"udp:127.0.0.1:5060\", "
+     "\"tcp:127.0.0.1:5060\", \"udp:127.0.0.2:5060\"]\n",
+     "t.toml:3: sip.leg.listen \"udp:127.0.0.2:5060\" is the second address of "
+     "that transport and family: give it a leg of its own"},
+    {"second port of an address",
+     "[[sip.leg]]\nlisten = [\"udp:[::1]:5060\", \"udp:[::1]:5070\"]\n",
+     "t.toml:2: sip.leg.listen \"udp:[::1]:5070\" is the second address"},
+    {"advertised address of another family",
+     "[[sip.leg]]\nlisten = [\"udp:127.0.0.1:5060\", \"udp:[::1]:5060\"]\n"
+     "advertise = \"198.51.100.7\"\n",
+     "t.toml:3: sip.leg.advertise must be of the same family as listen "
+     "\"udp:[::1]:5060\""},
+    {"connected to nobody", "[[sip.leg]]\nconnected = true\n",
+     "t.toml:2: sip.leg.connected needs dst"},
+    {"connected without a datagram",
+     "[[sip.leg]]\nlisten = [\"tcp:127.0.0.1:5060\"]\n"
+     "dst = \"192.0.2.1:5060\"\nconnected = true\n",
+     "t.toml:4: sip.leg.connected needs a udp listener of the family of dst"},
+    {"connected in another family",
+     "[[sip.leg]]\nlisten = [\"udp:127.0.0.1:5060\", \"udp:[::1]:5060\"]\n"
+     "dst = \"192.0.2.1:5060\"\nconnected = true\n",
+     "t.toml:4: sip.leg.connected needs a udp listener of the family of dst, "
+     "and none of the other"},
     {"tls without certificate",
      "[[sip.leg]]\n\nlisten = [\"tls:127.0.0.1:5061\"]\ntls_key = \"/k\"\n",
      "t.toml:3: sip.leg: a tls listener needs tls_certificate and tls_key"},
@@ -359,6 +387,13 @@ TEST(SipConfig, TakesEveryAddressWhenOneIsAdvertised) {
       "[[sip.leg]]\nlisten = [\"udp:0.0.0.0:5060\"]\n"
       "advertise = \"198.51.100.7\"\n");
   EXPECT_THAT(config.legs[0].listen, ElementsAre("udp:0.0.0.0:5060"));
+}
+
+TEST(SipConfig, TakesOneListenerOfEachTransportAndFamily) {
+  const Config config = Good(
+      "[[sip.leg]]\nlisten = [\"udp:127.0.0.1:5060\", "
+      "\"tcp:127.0.0.1:5060\", \"udp:[::1]:5060\", \"tcp:[::1]:5060\"]\n");
+  EXPECT_EQ(config.legs[0].listen.size(), 4u);
 }
 
 TEST(SipConfig, SaysWhatIsWrongWithAnAddressOnce) {

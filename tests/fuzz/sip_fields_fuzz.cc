@@ -50,7 +50,7 @@ void CheckVia(std::string_view text) {
     CheckInside(part, text);
   }
   CheckParams(via->params, text);
-  CheckInside(via->branch(), text);
+  CheckInside(via->branch, text);
   const auto to = via->ResponseAddress();
   CHECK(!to || to->port.host() != 0);
 }

@@ -79,7 +79,7 @@ void CheckAccepted(const Message& m, std::string_view input) {
   for (size_t i = 0; i < vias; ++i) {
     const auto via = Via::Parse(m.Nth(HeaderId::kVia, i));
     CHECK(via);
-    if (!via->branch().empty()) CheckInside(via->branch(), input);
+    if (!via->branch.empty()) CheckInside(via->branch, input);
   }
   // Nothing but text in front of the body; a CR only before its LF.
   const std::string_view octets = m.octets();

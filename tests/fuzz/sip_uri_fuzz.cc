@@ -51,7 +51,7 @@ void CheckUri(const Uri& uri, std::string_view text) {
 
   const std::string in_header = Cat("\"x\" <", text, ">;tag=1");
   const auto name = NameAddr::Parse(in_header);
-  CHECK(name && name->uri_text == text && name->tag() == "1");
+  CHECK(name && name->uri_text == text && name->tag == "1");
 }
 
 }  // namespace

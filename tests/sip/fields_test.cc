@@ -89,7 +89,7 @@ TEST(ViaTest, IsTakenApart) {
   EXPECT_EQ(via->transport, "uDp");
   EXPECT_EQ(via->host, "192.0.2.2");
   EXPECT_EQ(via->port, 5070);
-  EXPECT_EQ(via->branch(), "z9hG4bK9");
+  EXPECT_EQ(via->branch, "z9hG4bK9");
   EXPECT_TRUE(via->is_3261());
   EXPECT_EQ(via->params.Get("rport"), "");
 
@@ -97,7 +97,7 @@ TEST(ViaTest, IsTakenApart) {
   ASSERT_TRUE(bare);
   EXPECT_EQ(bare->host, "[2001:db8::9:1]");
   EXPECT_EQ(bare->port, 0);
-  EXPECT_EQ(bare->branch(), "");
+  EXPECT_EQ(bare->branch, "");
   EXPECT_FALSE(bare->is_3261());
   // The magic alone identifies nothing (RFC 4475 3.2.1).
   EXPECT_FALSE(Via::Parse("SIP/2.0/UDP h;branch=z9hG4bK")->is_3261());
@@ -196,7 +196,7 @@ TEST(NameAddrTest, IsTakenApart) {
     EXPECT_EQ(name->display, c.display) << c.text;
     EXPECT_EQ(name->uri_text, c.uri) << c.text;
     EXPECT_EQ(name->uri.text, c.uri) << c.text;
-    EXPECT_EQ(name->tag(), c.tag) << c.text;
+    EXPECT_EQ(name->tag, c.tag) << c.text;
     EXPECT_EQ(name->brackets, c.brackets) << c.text;
   }
 }

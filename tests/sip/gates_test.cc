@@ -6,6 +6,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
 #include "tests/sip/sip_world.h"
 
 namespace sluice::sip {
@@ -64,6 +69,9 @@ class Drops : public Gates {
     const std::string text = alice.Write(ask);
     Message m;
     EXPECT_FALSE(m.Parse(text));
+    return Passes(dropper, from, m);
+  }
+  bool Passes(Dropper& dropper, const IpAddress& from, const Message& m) {
     const Peer peer{.transport = Transport::kUdp,
                     .address = {from, Port::FromHost(5060)}};
     Incoming in(m, leg, peer, world.now);
@@ -105,7 +113,6 @@ TEST_F(Drops, OnlyTheNamedMethodsAreCounted) {
 TEST_F(Drops, WithoutARateEverythingPasses) {
   Dropper dropper(*world.dispatcher, {});
   EXPECT_EQ(PassingOf(dropper, one, 100), 100);
-  EXPECT_EQ(dropper.sources(), 0u);
 }
 
 TEST_F(Drops, AnIpv6NetworkIsOneSource) {
@@ -115,26 +122,65 @@ TEST_F(Drops, AnIpv6NetworkIsOneSource) {
   EXPECT_TRUE(Passes(dropper, *IpAddress::Parse("2001:db8:0:1::1")));
 }
 
-TEST_F(Drops, TheTableIsBoundedAndForgetsWhoHasBeenQuiet) {
-  Dropper dropper(*world.dispatcher, {.per_second = 1, .burst = 2});
-  const auto source = [](size_t n) {
-    return IpAddress::V4(10, static_cast<uint8_t>(n >> 16),
-                         static_cast<uint8_t>(n >> 8), static_cast<uint8_t>(n));
-  };
-  for (size_t n = 0; n < Dropper::kSourcesMax; ++n) {
-    ASSERT_TRUE(Passes(dropper, source(n)));
+// Whatever the key of the table is: eight newcomers in one set of 8,192 between
+// two messages of the heavy one, a thousand sources apart, do not happen.
+TEST_F(Drops, AFloodOfSourcesDoesNotWashOutAHeavyOne) {
+  constexpr uint32_t kSpoofed = 1'000'000;
+  constexpr uint32_t kBetween = 1'000;
+  Dropper dropper(*world.dispatcher, {.per_second = 1, .burst = 5});
+  Ask ask{.method = "OPTIONS"};
+  const std::string text = alice.Write(ask);
+  Message m;
+  ASSERT_FALSE(m.Parse(text));
+  int heavy = 0;
+  uint32_t others = 0;
+  for (uint32_t n = 0; n < kSpoofed; ++n) {
+    const IpAddress spoofed =
+        IpAddress::V4(10, static_cast<uint8_t>(n >> 16),
+                      static_cast<uint8_t>(n >> 8), static_cast<uint8_t>(n));
+    others += Passes(dropper, spoofed, m) ? 1 : 0;
+    if (n % kBetween == 0) heavy += Passes(dropper, one, m) ? 1 : 0;
+    if (n % (kSpoofed / 10) == 0) world.now = world.now + Micros::Seconds(1);
   }
-  // No room for a newcomer, who is let pass; who is known is counted.
-  EXPECT_EQ(PassingOf(dropper, one, 5), 5);
-  EXPECT_EQ(PassingOf(dropper, source(7), 5), 1);
-  EXPECT_EQ(dropper.sources(), Dropper::kSourcesMax);
-  EXPECT_EQ(dropper.Counters()[2].value, 5u);
-  dropper.Tick(world.now);
-  EXPECT_EQ(dropper.sources(), Dropper::kSourcesMax);
-  world.now = world.now + Micros::Seconds(1);
-  dropper.Tick(world.now);
-  EXPECT_EQ(dropper.sources(), 1u);  // source(7) has more to fill
+  // Its burst and what ten seconds allow, of a thousand.
+  EXPECT_GE(heavy, 5 + 9);
+  EXPECT_LE(heavy, 5 + 10);
+  // Nobody else suffers.
+  EXPECT_EQ(others, kSpoofed);
+  EXPECT_EQ(dropper.Counters()[2].name, "forgotten");
+  EXPECT_GT(dropper.Counters()[2].value, kSpoofed / 4);
+}
+
+TEST_F(Drops, AFloodOfIpv6NetworksDoesNotEither) {
+  Dropper dropper(*world.dispatcher, {.per_second = 1, .burst = 2});
+  const IpAddress heavy = *IpAddress::Parse("2001:db8::1");
+  Ask ask{.method = "OPTIONS"};
+  const std::string text = alice.Write(ask);
+  Message m;
+  ASSERT_FALSE(m.Parse(text));
+  int passed = 0;
+  for (uint32_t n = 0; n < 200'000; ++n) {
+    std::array<uint8_t, 16> octets = {0x20, 0x02};
+    std::memcpy(octets.data() + 4, &n, sizeof n);
+    EXPECT_TRUE(Passes(dropper, IpAddress::FromOctets(octets.data()), m));
+    if (n % 500 == 0) passed += Passes(dropper, heavy, m) ? 1 : 0;
+  }
+  EXPECT_EQ(passed, 2);
+}
+
+TEST_F(Drops, WhoIsFullAgainIsForgottenUncounted) {
+  Dropper dropper(*world.dispatcher, {.per_second = 1, .burst = 2});
+  EXPECT_EQ(dropper.Counters()[2].value, 0u);
   EXPECT_EQ(PassingOf(dropper, one, 5), 2);
+  EXPECT_EQ(dropper.Counters()[2].value, 0u);
+  for (uint32_t n = 0; n < Dropper::kSourcesMax; ++n) {
+    Passes(dropper, IpAddress::V4(10, 0, static_cast<uint8_t>(n >> 8),
+                                  static_cast<uint8_t>(n)));
+  }
+  const uint64_t before = dropper.Counters()[2].value;
+  world.now = world.now + Micros::Seconds(2);
+  EXPECT_EQ(PassingOf(dropper, two, 5), 2);
+  EXPECT_EQ(dropper.Counters()[2].value, before);
 }
 
 TEST_F(Drops, APatternInAHeaderOrInTheUriIsDropped) {

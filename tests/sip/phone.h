@@ -62,7 +62,7 @@ inline std::string Value(std::string_view text, HeaderId id, size_t n = 0) {
 }
 inline std::string BranchOf(std::string_view text, size_t n = 0) {
   const std::string via = Value(text, HeaderId::kVia, n);
-  return std::string(Via::Parse(via).value_or(Via{}).branch());
+  return std::string(Via::Parse(via).value_or(Via{}).branch);
 }
 inline std::string ContactUri(std::string_view text) {
   const std::string value = Value(text, HeaderId::kContact);
@@ -254,13 +254,14 @@ inline int Phone::Connect(const Endpoint& to) {
 }
 
 inline void Phone::Send(const Leg& leg, std::string_view octets) {
-  const auto to = leg.sockets->Local(transport_);
-  ASSERT_TRUE(to.has_value());
+  const Leg::Address* own = leg.Find(transport_, true);
+  ASSERT_NE(own, nullptr);
+  const Endpoint& to = own->bound;
   int fd = fd_;
   if (transport_ == Transport::kTcp) {
-    fd = streams_.empty() ? Connect(*to) : streams_.back().fd;
+    fd = streams_.empty() ? Connect(to) : streams_.back().fd;
   }
-  SendTo(*to, fd, octets);
+  SendTo(to, fd, octets);
 }
 
 inline void Phone::SendTo(const Endpoint& to, int fd, std::string_view octets) {

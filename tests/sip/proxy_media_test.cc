@@ -138,6 +138,20 @@ TEST_F(Media, ARelayThatGivesTooFewPortsIsARefusal) {
   EXPECT_EQ(StatusOf(alice.Next()), 488);
 }
 
+TEST_F(Media, PortsOfARequestThatNobodyTakesGoBack) {
+  {
+    Phone gone(world, Transport::kTcp, "127.0.0.2");
+    invite.uri = gone.uri("bob");
+  }
+  alice.Request(in, invite);
+  EXPECT_EQ(StatusOf(alice.Next()), 503);
+  EXPECT_EQ(relay().Verbs(), "allocate from, activate, close");
+  // Of this offer alone: what was up before stays.
+  EXPECT_EQ(relay().Last("close").key.cseq, 1u);
+  EXPECT_EQ(relay().Last("close").key.id_from,
+            relay().Last("allocate from").key.id_from);
+}
+
 TEST_F(Media, ADescriptionThatIsNoneIs488) {
   invite.body = "v=0\r\nthis is not SDP\r\n";
   alice.Request(in, invite);
@@ -168,6 +182,16 @@ TEST_F(Media, TheTypeMayHaveParametersAndTheBodyParts) {
   EXPECT_EQ(BodyOf(got).find("--xx\r\nContent-Type: text/plain"), 0u);
   EXPECT_EQ(BodyOf(got).substr(BodyOf(got).size() - 10), "\r\n--xx--\r\n");
   EXPECT_EQ(Value(got, HeaderId::kContentLength), Cat(BodyOf(got).size()));
+}
+
+TEST_F(Media, OfTwoDescriptionsNoneIsChosen) {
+  const std::string part = Cat("--xx\r\nContent-Type: application/sdp\r\n\r\n",
+                               SdpText(kOffer, 4000), "\r\n");
+  invite.type = "multipart/mixed;boundary=xx";
+  invite.body = Cat(part, part, "--xx--\r\n");
+  alice.Request(in, invite);
+  EXPECT_EQ(StatusOf(alice.Next()), 488);
+  EXPECT_EQ(relay().Verbs(), "");
 }
 
 TEST_F(Media, AnAnswerThatTheRelayRefusesIsHeldBack) {

@@ -106,6 +106,27 @@ TEST_F(Register, AnswersWithWhatIsLeftOfEachBinding) {
   EXPECT_EQ(LineOf(Says(Bob("", 3)), "Contact: "), "");
 }
 
+// Security P9: a forged source gets no more than twice what was sent and 600
+// octets, whoever has proved himself all of it.
+TEST_F(Register, AStrangersAnswerIsCutToWholeLinesThatFit) {
+  Make({"example.com"}, 10);
+  std::string contacts;
+  for (int i = 0; i < 10; ++i) {
+    contacts += Line(Cat("sip:bob@10.0.0.", i, ";x=", std::string(150, 'x')));
+  }
+  ASSERT_EQ(Code(Bob(contacts)), 200);
+  const Ask query = Bob("", 2);
+  const std::string cut = Says(query);
+  EXPECT_EQ(StatusOf(cut), 200);
+  const size_t some = Values(cut, HeaderId::kContact).size();
+  EXPECT_GT(some, 0u);
+  EXPECT_LT(some, 10u);
+  EXPECT_LE(cut.size(), 2 * 450 + 600);
+  EXPECT_EQ(world.dispatcher->counters().replies_cut, 1u);
+  identify.user = "bob";
+  EXPECT_EQ(Values(Says(Bob("", 3)), HeaderId::kContact).size(), 10u);
+}
+
 TEST_F(Register, ExpiryComesFromTheContactThenTheHeaderThenTheDefault) {
   for (const auto& [param, header, expected] :
        std::vector<std::tuple<std::string, std::string, std::string>>{
@@ -138,7 +159,7 @@ TEST_F(Register, ContactsOfOtherDevicesStay) {
   Says(Bob(Line("sip:BOB@10.0.0.1"), 2, "one"));
   EXPECT_EQ(Stored().size(), 3u);
   Says(Bob(Line("sip:bob@10.0.0.1", ";expires=0"), 3, "one"));
-  const Uris expected = {"sip:bob@10.0.0.2", "sip:BOB@10.0.0.1"};
+  const Uris expected = {"sip:BOB@10.0.0.1", "sip:bob@10.0.0.2"};
   EXPECT_EQ(Stored(), expected);
   EXPECT_EQ(Count("removed"), 1u);
 }
@@ -180,7 +201,7 @@ TEST_F(Register, ADeviceReplacesWhatItHadByItsInstance) {
   EXPECT_EQ(Stored().size(), 2u);
   const std::string answer =
       Says(Bob(Line("sip:bob@10.0.0.3", instance + ";reg-id=1"), 1, "moved"));
-  const Uris expected = {"sip:bob@10.0.0.2", "sip:bob@10.0.0.3"};
+  const Uris expected = {"sip:bob@10.0.0.3", "sip:bob@10.0.0.2"};
   EXPECT_EQ(Stored(), expected);
   EXPECT_NE(answer.find("<sip:bob@10.0.0.3>;expires=300;+sip.instance=\""
                         "<urn:uuid:1>\";reg-id=1"),
@@ -208,8 +229,11 @@ TEST_F(Register, TheBestByQIsCalledOfEqualsTheNewest) {
   EXPECT_EQ(store.Find("sip:bob@example.com")[0].contact, "sip:bob@10.0.0.2");
   store.wall += 1;
   Says(Bob(Line("sip:bob@10.0.0.3", ";q=0.7"), 1, "newer"));
-  const Uris expected = {"sip:bob@10.0.0.3", "sip:bob@10.0.0.2",
-                         "sip:low@10.0.0.1"};
+  // The clock counts seconds: a phone that starts anew within one is newer.
+  const Uris expected = {"sip:bob@10.0.0.4", "sip:bob@10.0.0.3",
+                         "sip:bob@10.0.0.2", "sip:low@10.0.0.1"};
+  Make({"example.com"}, 4);
+  Says(Bob(Line("sip:bob@10.0.0.4", ";q=0.7"), 1, "newest"));
   EXPECT_EQ(Stored(), expected);
 }
 

@@ -570,6 +570,96 @@ TEST_F(ResolverTest, RefusesMoreThanItsPendingQuestions) {
   EXPECT_LE(resolver_->names(), Resolver::kNamesMax);
 }
 
+class CrowdedResolver : public ResolverTest {
+ protected:
+  CrowdedResolver() { Make({.timeout = Micros::Seconds(60), .tries = 1}); }
+  // A question that no server answers.
+  void AskInVain(const std::string& host, bool both_families = false) {
+    for (const Type type : {Type::kA, Type::kAaaa}) {
+      server_.Set(dns::CanonicalName(host), type, Mood::kSilent);
+    }
+    ++asked_;
+    Question question = Host(host);
+    question.ipv6 = both_families;
+    resolver_->Resolve(question, [this, host](const Answered& answer) {
+      EXPECT_FALSE(answer.ok());
+      ++told_;
+      if (absl::IsResourceExhausted(answer.status())) no_room_.push_back(host);
+    });
+  }
+  void AskInVain(const std::string& domain, size_t names) {
+    for (size_t i = 0; i < names; ++i) {
+      AskInVain("h" + std::to_string(i) + ".x." + domain);
+      // The server takes one a turn, and its socket holds only so many.
+      loop_.RunOnce(Micros());
+    }
+  }
+
+  size_t asked_ = 0, told_ = 0;
+  Strings no_room_;
+};
+
+TEST_F(CrowdedResolver, GivesUpTheOldestOfACrowdForAnotherDomain) {
+  AskInVain("Evil.test", Resolver::kPendingMax);
+  server_.Put("good.test", A("192.0.2.1"));
+  EXPECT_EQ(Places(Host("good.test")), (Strings{"UDP 192.0.2.1:5060"}));
+  EXPECT_EQ(resolver_->counters().given_up, 1u);
+  EXPECT_EQ(no_room_, Strings{"h0.x.Evil.test"});
+  EXPECT_EQ(resolver_->counters().refused_full, 0u);
+}
+
+TEST_F(CrowdedResolver, TheCrowdItselfIsRefused) {
+  AskInVain("evil.test", Resolver::kPendingMax);
+  AskInVain("deep.below.EVIL.test.");
+  EXPECT_EQ(no_room_, Strings{"deep.below.EVIL.test."});
+  EXPECT_EQ(resolver_->counters().refused_full, 1u);
+  EXPECT_EQ(resolver_->counters().given_up, 0u);
+}
+
+TEST_F(CrowdedResolver, TwoCrowdsDoNotWashEachOtherOut) {
+  AskInVain("one.test", Resolver::kPendingMax / 2 + 1);
+  AskInVain("two.test", Resolver::kPendingMax / 2 - 1);
+  for (int i = 0; i < 100; ++i) {
+    AskInVain("more" + std::to_string(i) + ".one.test");
+    AskInVain("more" + std::to_string(i) + ".two.test");
+  }
+  // Once, to have as many of each.
+  EXPECT_EQ(resolver_->counters().given_up, 1u);
+  EXPECT_EQ(resolver_->counters().refused_full, 199u);
+}
+
+// What was given up is bounded, and its place comes back.
+TEST_F(CrowdedResolver, ACrowdOfDomainsIsRefusedLikeAnother) {
+  MakeHasty();
+  AskInVain("evil.test", Resolver::kPendingMax);
+  for (size_t i = 0; i < 2 * Resolver::kPendingMax; ++i) {
+    AskInVain("d" + std::to_string(i) + ".test");
+  }
+  EXPECT_EQ(resolver_->counters().given_up, Resolver::kPendingMax - 1);
+  EXPECT_EQ(resolver_->counters().refused_full, Resolver::kPendingMax + 1);
+  while (told_ < asked_) Turn();
+  // All of it again: none of the places was lost.
+  Later(Micros::Seconds(6));
+  AskInVain("again.test", Resolver::kPendingMax);
+  for (size_t i = 0; i < Resolver::kPendingMax; ++i) {
+    AskInVain("e" + std::to_string(i) + ".test");
+  }
+  EXPECT_EQ(resolver_->counters().given_up, 2 * (Resolver::kPendingMax - 1));
+}
+
+// What was given up is still asked of the servers.
+TEST_F(CrowdedResolver, GivesUpNoMoreThanItMayAskInVain) {
+  for (size_t i = 0; i < Resolver::kPendingMax; ++i) {
+    AskInVain("h" + std::to_string(i) + ".evil.test", /*both_families=*/true);
+  }
+  for (size_t i = 0; i < Resolver::kPendingMax; ++i) {
+    AskInVain("d" + std::to_string(i) + ".test");
+  }
+  // Two lookups each.
+  EXPECT_EQ(resolver_->counters().given_up, Resolver::kPendingMax / 2);
+  EXPECT_EQ(resolver_->counters().refused_full, Resolver::kPendingMax / 2);
+}
+
 TEST_F(ResolverTest, AnswersNobodyAfterItsEnd) {
   server_.Set("h.test", Type::kA, Mood::kSilent);
   resolver_->Resolve(Host("h.test"), [](const Answered&) { FAIL(); });

@@ -497,7 +497,6 @@ TEST(FindSdp, LooksOneMultipartDeep) {
 
 TEST(FindSdp, IsNothingWhereItIsNotClear) {
   const char* none[] = {
-      "--b 1\nSDP\n\nv=0\n--b 1\nSDP\n\nv=0\n--b 1--\n",  // two
       "--b 1\nContent-Type: text/plain\n\nv=0\n--b 1--\n",
       "--b 1\n\nv=0\n--b 1--\n",  // no type
       "--b 1\nSDP\nContent-Transfer-Encoding: base64\n\ndj0w\n--b 1--\n",
@@ -526,8 +525,13 @@ TEST(FindSdp, LooksAtNoMoreThanSixteenParts) {
   std::string body = "--b 1\nSDP\n\nv=0\n";
   for (int i = 0; i < 15; ++i) body += "--b 1\n\nx\n";
   EXPECT_EQ(FindSdp(kMixed, Body(body + "--b 1--\n")), "v=0");
-  EXPECT_EQ(FindSdp(kMixed, Body(body + "--b 1\n\nx\n--b 1--\n")),
-            std::nullopt);
+  EXPECT_EQ(FindSdp(kMixed, Body(body + "--b 1\n\nx\n--b 1--\n")), "");
+}
+
+TEST(FindSdp, IsNoDescriptionWhereThereAreTwo) {
+  EXPECT_EQ(
+      FindSdp(kMixed, Body("--b 1\nSDP\n\nv=0\n--b 1\nSDP\n\nv=0\n--b 1--\n")),
+      "");
 }
 
 }  // namespace

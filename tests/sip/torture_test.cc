@@ -180,15 +180,14 @@ TEST_F(TortureMessageTest, WsinvIsReadThroughItsWhiteSpace) {
   EXPECT_EQ(message_.Count(HeaderId::kVia), 3u);
   const auto top = Via::Parse(message_.Nth(HeaderId::kVia, 0));
   EXPECT_EQ(top->host, "192.0.2.2");
-  EXPECT_EQ(top->branch(), "390skdjuw");
+  EXPECT_EQ(top->branch, "390skdjuw");
   const auto second = Via::Parse(message_.Nth(HeaderId::kVia, 1));
   EXPECT_EQ(second->transport, "TCP");
-  EXPECT_EQ(second->branch(), "z9hG4bK9ikj8");
+  EXPECT_EQ(second->branch, "z9hG4bK9ikj8");
   const auto from = NameAddr::Parse(message_.Value(HeaderId::kFrom));
   EXPECT_EQ(Unquote(from->display), "J Rosenberg \\\"");
-  EXPECT_EQ(from->tag(), "98asjd8");
-  EXPECT_EQ(NameAddr::Parse(message_.Value(HeaderId::kTo))->tag(),
-            "1918181833n");
+  EXPECT_EQ(from->tag, "98asjd8");
+  EXPECT_EQ(NameAddr::Parse(message_.Value(HeaderId::kTo))->tag, "1918181833n");
   const auto contact = NameAddr::Parse(message_.Value(HeaderId::kContact));
   EXPECT_EQ(contact->params.Get("q"), "0.33");
   EXPECT_EQ(contact->params.Get("newparam"), "newvalue");

@@ -16,6 +16,9 @@ namespace {
 
 using absl::StatusCode;
 
+// What ends a connection: a header without Content-Length.
+constexpr std::string_view kNoFrame = "OPTIONS sip:x SIP/2.0\r\n\r\n";
+
 class UdpTransportTest : public TransportWorld {};
 class TcpTransportTest : public TransportWorld {};
 
@@ -30,7 +33,6 @@ TEST_F(UdpTransportTest, SaysTheAddressesAsBound) {
   EXPECT_NE(node.at(Transport::kUdp).port, Port());
   EXPECT_EQ(node.at(Transport::kTcp), node.leg.listeners()[1].second);
   EXPECT_EQ(node.at(Transport::kTcp).ip, kLoopback6.ip);
-  EXPECT_FALSE(node.leg.Local(Transport::kTls).has_value());
 }
 
 TEST_F(UdpTransportTest, SaysTheWildcardAsItIs) {
@@ -47,7 +49,6 @@ TEST_F(UdpTransportTest, BindsAllOrNothing) {
                           {Transport::kTcp, first.at(Transport::kTcp)}}});
   EXPECT_EQ(second.leg.Listen().code(), StatusCode::kAlreadyExists);
   EXPECT_TRUE(second.leg.listeners().empty());
-  EXPECT_FALSE(second.leg.Local(Transport::kUdp).has_value());
 }
 
 // --- UDP --------------------------------------------------------------------
@@ -339,7 +340,7 @@ TEST_F(TcpTransportTest, AConnectionThatIsGoneIsMadeAnew) {
                    .address = b.at(Transport::kTcp)};
   a.Send(to, Request("1"));
   TurnUntil([&] { return b.got.size() == 1; });
-  b.leg.CloseAfterWrite(b.got[0].from.connection);
+  a.Send(to, std::string(kNoFrame));
   TurnUntil([&] { return a.leg.connections() == 0; });
   Peer old = to;
   old.connection = 1;
@@ -469,20 +470,15 @@ TEST_F(TcpTransportTest, WhoDoesNotReadIsClosedAtTheCap) {
 TEST_F(TcpTransportTest, ClosesWhenAllIsWritten) {
   Node& node = Make(Transport::kTcp);
   TcpPeer peer = Join(node);
-  node.then = [&](const Peer& from, std::string_view octets) {
+  node.leg.SetRefuser([&](const Peer& from, std::string_view octets, int) {
     const std::string before(octets);
     node.Send(from, Request("bye", 9));
-    node.leg.CloseAfterWrite(from.connection);
-    node.leg.CloseAfterWrite(from.connection);
     EXPECT_EQ(octets, before);  // they are ours until we return
-    EXPECT_FALSE(node.sent[node.Send({.transport = Transport::kTcp,
-                                      .connection = from.connection},
-                                     "more")]
-                     ->ok());
-  };
-  peer.Send(Request("1") + Request("unheard"));
+    return Request("really");
+  });
+  peer.Send(Request("1") + std::string(kNoFrame) + Request("unheard"));
   TurnUntil([&] { return peer.closed(); });
-  EXPECT_EQ(peer.received(), Request("bye", 9));
+  EXPECT_EQ(peer.received(), Request("bye", 9) + Request("really"));
   EXPECT_FALSE(peer.reset());
   EXPECT_EQ(node.got.size(), 1u);
   EXPECT_EQ(node.leg.connections(), 0u);
@@ -492,46 +488,35 @@ TEST_F(TcpTransportTest, ClosesWhenAllIsWritten) {
 // Unread octets would make the kernel reset the connection, and the peer lose
 // what it was told.
 TEST_F(TcpTransportTest, ClosesWithoutAResetOverWhatItHasNotRead) {
-  const std::string last = Request("last");
-  Node& node = Make(Transport::kTcp, {.tcp_readsize = last.size()});
+  Node& node = Make(Transport::kTcp, {.tcp_readsize = kNoFrame.size()});
   TcpPeer peer = Join(node);
-  node.then = [&](const Peer& from, std::string_view) {
-    node.Send(from, Request("bye"));
-    node.leg.CloseAfterWrite(from.connection);
-  };
-  peer.Send(last + std::string(10'000, 'x'));
+  node.leg.SetRefuser(
+      [](const Peer&, std::string_view, int) { return Request("bye"); });
+  peer.Send(std::string(kNoFrame) + std::string(10'000, 'x'));
   TurnUntil([&] { return node.leg.connections() == 0; });
   TurnUntil([&] { return peer.closed(); });
   EXPECT_EQ(peer.received(), Request("bye"));
   EXPECT_FALSE(peer.reset());
 }
 
-TEST_F(TcpTransportTest, WhoIsToldMayClose) {
-  Node& node = Make(Transport::kTcp);
-  TcpPeer peer = Join(node);
-  peer.Send(Request("1"));
-  TurnUntil([&] { return node.got.size() == 1; });
-  const Peer to = node.got[0].from;
-  node.leg.Send(to, Request("bye"), "", true, "", [&](absl::Status status) {
-    EXPECT_TRUE(status.ok());
-    node.leg.CloseAfterWrite(to.connection);
-  });
-  EXPECT_EQ(node.leg.connections(), 0u);
-  TurnUntil([&] { return peer.closed(); });
-  EXPECT_EQ(peer.received(), Request("bye"));
-  ExpectLaw(node);
-}
-
 TEST_F(TcpTransportTest, ClosesALongAnswerOnlyWhenItIsRead) {
   Node& node = Make(Transport::kTcp, {.max_write_bytes = 64 << 20});
   TcpPeer peer = Join(node);
-  peer.Send(Request("1"));
-  TurnUntil([&] { return node.got.size() == 1; });
   const std::string answer(12 << 20, 'a');
-  node.Send(node.got[0].from, answer);
-  node.leg.CloseAfterWrite(node.got[0].from.connection);
+  Peer from;
+  node.leg.SetRefuser([&](const Peer& p, std::string_view, int) {
+    from = p;
+    return answer;
+  });
+  peer.Send(kNoFrame);
+  TurnUntil([&] { return node.counters().bad_frames == 1; });
   Turns();
   EXPECT_EQ(node.leg.connections(), 1u);
+  // It takes nothing more.
+  EXPECT_FALSE(node.sent[node.Send({.transport = Transport::kTcp,
+                                    .connection = from.connection},
+                                   "more")]
+                   ->ok());
   TurnUntil([&] { return peer.closed(); });
   EXPECT_EQ(peer.received().size(), answer.size());
 }
@@ -568,18 +553,6 @@ TEST_F(TcpTransportTest, WhatWaitsForAPeerThatGoesIsTold) {
     EXPECT_EQ(sent->code(), StatusCode::kUnavailable) << *sent;
   }
   EXPECT_EQ(node.counters().send_failures, 2u);
-}
-
-TEST_F(TcpTransportTest, StopsAcceptingAndLetsTheRestEnd) {
-  Node& node = Make(Transport::kTcp);
-  TcpPeer peer = Join(node);
-  const Endpoint address = node.at(Transport::kTcp);
-  node.leg.StopAccepting();
-  node.leg.StopAccepting();
-  EXPECT_TRUE(net::ListenTcp(address, 1).ok());  // the port is free
-  peer.Send(Request("1"));
-  TurnUntil([&] { return node.got.size() == 1; });
-  EXPECT_EQ(node.at(Transport::kTcp), address);
 }
 
 TEST_F(TcpTransportTest, ALegMayGoWithMessagesWaiting) {

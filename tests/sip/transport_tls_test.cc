@@ -98,7 +98,7 @@ TEST_F(TlsTransportTest, MessagesGoBothWaysUnderTheNameThatWasAskedFor) {
   TurnUntil([&] { return a.got.size() == 1; });
   EXPECT_EQ(a.counters().connected, 1u);
   EXPECT_EQ(b.counters().accepted, 1u);
-  b.leg.CloseAfterWrite(b.got[0].from.connection);
+  a.Send(At(b), "OPTIONS sip:no-length SIP/2.0\r\n\r\n", "b.example");
   TurnUntil([&] { return a.leg.connections() == 0; });
   ExpectLaw(a);
   ExpectLaw(b);
@@ -302,19 +302,25 @@ TEST_F(TlsTransportTest, AReloadIsForNewConnectionsAndAFailedOneForNone) {
   // The same files, another name.
   const TlsOptions fresh = ca_.Issue("a.example", "DNS:fresh.example");
   ASSERT_EQ(fresh.certificate, tls.certificate);
-  ASSERT_TRUE(b.leg.ReloadTls().ok());
+  const auto loaded = b.leg.LoadTls();
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  // To load is not to use.
+  EXPECT_FALSE(Try(a, At(b), "fresh.example").ok());
+  b.leg.UseTls(*loaded);
   EXPECT_TRUE(Try(a, At(b), "a.example").ok());  // the one there is
   EXPECT_TRUE(Try(a, At(b), "fresh.example").ok());
-  EXPECT_EQ(a.counters().connected, 2u);
-
   std::ofstream(tls.key) << "nonsense";
-  const absl::Status broken = b.leg.ReloadTls();
+  const absl::Status broken = b.leg.LoadTls().status();
   EXPECT_EQ(broken.code(), StatusCode::kInvalidArgument);
   EXPECT_NE(broken.message().find(tls.key), std::string::npos) << broken;
   Node& c = Make(Tls(ca_.Issue("c.example", "DNS:c.example")));
   EXPECT_TRUE(Try(c, At(b), "fresh.example").ok());
   // A leg without TLS has nothing to reload.
-  EXPECT_TRUE(Make(Transport::kTcp).leg.ReloadTls().ok());
+  const auto none = Make(Transport::kTcp).leg.LoadTls();
+  ASSERT_TRUE(none.ok());
+  EXPECT_EQ(*none, nullptr);
+  b.leg.UseTls(nullptr);
+  EXPECT_TRUE(Try(c, At(b), "fresh.example").ok());
 }
 
 TEST_F(TlsTransportTest, NamesTheFileThatIsWrong) {

@@ -47,7 +47,13 @@ struct Node {
               if (then) then(from, octets);
             }) {}
 
-  Endpoint at(Transport transport) const { return *leg.Local(transport); }
+  Endpoint at(Transport transport) const {
+    for (const auto& [bound, address] : leg.listeners()) {
+      if (bound == transport) return address;
+    }
+    ADD_FAILURE() << "no such listener";
+    return {};
+  }
   const TransportCounters& counters() const { return leg.counters(); }
   // Sends and keeps what becomes of it, by order of the asking.
   size_t Send(const Peer& to, std::string octets,

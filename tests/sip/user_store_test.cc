@@ -151,6 +151,29 @@ TEST_F(UserStoreTest, IsAsIfNobodyWereThereWhileItCannotBeRead) {
   EXPECT_NE((*users)->A1("alice", "r", kMd5), std::nullopt);
 }
 
+// Each question would read all of it, on the thread of all calls.
+TEST_F(UserStoreTest, RefusesALongTableWithoutIndex) {
+  const std::string rows =
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i "
+      "< " +
+      std::to_string(UserStore::kUnindexedMax) +
+      ") INSERT INTO users SELECT 'u' || i, 'r', 'MD5', '" +
+      std::string(32, 'a') + "' FROM n;";
+  const std::string where =
+      Base(("CREATE TABLE users(user, realm, algorithm, a1);" + rows).c_str());
+  EXPECT_TRUE(UserStore::Open(where).ok());
+  Base("INSERT INTO users VALUES('one', 'too', 'MD5', 'many')");
+  const absl::Status refused = UserStore::Open(where).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("no index"));
+  // What the message says mends it.
+  const std::string message(refused.message());
+  Base(message.substr(message.find("CREATE INDEX")).c_str());
+  const auto users = UserStore::Open(where);
+  ASSERT_TRUE(users.ok()) << users.status();
+  EXPECT_EQ((*users)->A1("u1000", "r", kMd5), std::string(32, 'a'));
+}
+
 TEST_F(UserStoreTest, RefusesADatabaseThatIsNone) {
   EXPECT_EQ(UserStore::Open(Base("CREATE TABLE x(y)")).status().code(),
             absl::StatusCode::kInvalidArgument);
