@@ -146,7 +146,6 @@ absl::Status SipService::Parts::MakeLegs() {
 }
 
 absl::Status SipService::Parts::MakeSockets() {
-  loop.SetGather(Micros(config.sip.batch_wait_us));
   for (size_t i = 0; i < legs.size(); ++i) {
     const LegConfig& from = config.legs[i];
     sip::Leg* leg = legs[i].get();

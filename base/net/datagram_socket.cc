@@ -41,8 +41,8 @@ absl::StatusOr<std::unique_ptr<DatagramSocket>> DatagramSocket::Create(
   std::unique_ptr<DatagramSocket> made(
       new DatagramSocket(loop, std::move(fd), local, std::move(receiver)));
   DatagramSocket* socket = made.get();
-  RETURN_IF_ERROR(loop.AddGathered(
-      socket->fd(), EPOLLIN, [socket](uint32_t) { socket->OnReadable(); }));
+  RETURN_IF_ERROR(loop.Add(socket->fd(), EPOLLIN,
+                           [socket](uint32_t) { socket->OnReadable(); }));
   return made;
 }
 

@@ -27,20 +27,15 @@ constexpr int FdOf(uint64_t data) {
   return static_cast<int>(static_cast<uint32_t>(data));
 }
 
-// The inner set among the outer one's events. No watch has that descriptor.
-constexpr uint64_t kInner = uint64_t{UINT32_MAX};
-
 constexpr Micros kForever = Micros(INT64_MAX);
 constexpr Micros kStall = Micros::Seconds(1);
 
-// How many events, 0 also when a signal came. Waiting ends up to a millisecond
-// after `sleep` at most: waking early would only turn once more for nothing.
-int WaitFor(int epoll, epoll_event* events, Micros sleep) {
-  timespec limit{.tv_sec = sleep.us() / 1'000'000,
-                 .tv_nsec = sleep.us() % 1'000'000 * 1'000};
-  return std::max(0,
-                  epoll_pwait2(epoll, events, kIoEventsPerTurn,
-                               sleep == kForever ? nullptr : &limit, nullptr));
+// Whole milliseconds for epoll_wait, rounded up: waking early would only turn
+// once more for nothing.
+int EpollTimeout(Micros sleep) {
+  if (sleep == kForever) return -1;
+  const int64_t ms = sleep.us() / 1000 + (sleep.us() % 1000 != 0 ? 1 : 0);
+  return static_cast<int>(std::min<int64_t>(ms, INT32_MAX));
 }
 
 }  // namespace
@@ -65,31 +60,6 @@ EventLoop::EventLoop(Clock clock)
 EventLoop::~EventLoop() = default;
 
 absl::Status EventLoop::Add(int fd, uint32_t events, IoCallback callback) {
-  return Add(fd, events, /*gathered=*/false, std::move(callback));
-}
-
-absl::Status EventLoop::AddGathered(int fd, uint32_t events,
-                                    IoCallback callback) {
-  if (!outer_) {
-    Fd outer(epoll_create1(EPOLL_CLOEXEC));
-    epoll_event inner{};
-    inner.events = EPOLLIN;
-    inner.data.u64 = kInner;
-    if (!outer ||
-        epoll_ctl(outer.get(), EPOLL_CTL_ADD, epoll_.get(), &inner) != 0) {
-      return ErrnoStatus(errno, "epoll_create1");
-    }
-    outer_ = std::move(outer);
-  }
-  return Add(fd, events, /*gathered=*/true, std::move(callback));
-}
-
-int EventLoop::EpollOf(const Watch& watch) const {
-  return watch.gathered ? outer_.get() : epoll_.get();
-}
-
-absl::Status EventLoop::Add(int fd, uint32_t events, bool gathered,
-                            IoCallback callback) {
   if (watches_.contains(fd)) {
     return absl::AlreadyExistsError(
         absl::StrCat("descriptor ", fd, " is already watched"));
@@ -98,12 +68,11 @@ absl::Status EventLoop::Add(int fd, uint32_t events, bool gathered,
   epoll_event event{};
   event.events = events;
   event.data.u64 = Pack(last_generation_, fd);
-  auto watch = std::make_shared<Watch>(
-      Watch{last_generation_, gathered, std::move(callback)});
-  if (epoll_ctl(EpollOf(*watch), EPOLL_CTL_ADD, fd, &event) != 0) {
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     return ErrnoStatus(errno, "epoll_ctl");
   }
-  watches_.emplace(fd, std::move(watch));
+  watches_.emplace(fd, std::make_shared<Watch>(
+                           Watch{last_generation_, std::move(callback)}));
   return absl::OkStatus();
 }
 
@@ -113,14 +82,12 @@ void EventLoop::Modify(int fd, uint32_t events) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = Pack(found->second->generation, fd);
-  CHECK(epoll_ctl(EpollOf(*found->second), EPOLL_CTL_MOD, fd, &event) == 0);
+  CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0);
 }
 
 void EventLoop::Remove(int fd) {
-  const auto found = watches_.find(fd);
-  if (found == watches_.end()) return;
-  epoll_ctl(EpollOf(*found->second), EPOLL_CTL_DEL, fd, nullptr);
-  watches_.erase(found);
+  if (watches_.erase(fd) == 0) return;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
 EventLoop::TimerId EventLoop::AddTimer(Micros due, Micros period, Task task) {
@@ -215,7 +182,9 @@ void EventLoop::RunOnce(Micros wait) {
   if (!std::exchange(turned_, true)) now_ = from;
   const Micros sleep = Sleep(wait, from);
   epoll_event events[kIoEventsPerTurn];
-  const int ready = Wait(sleep, from, events);
+  // EINTR counts as nothing ready.
+  const int ready =
+      epoll_wait(epoll_.get(), events, kIoEventsPerTurn, EpollTimeout(sleep));
   const Micros before = std::exchange(now_, std::max(now_, clock_()));
   if (sleep != kForever && now_ - before - sleep > kStall) {
     last_stall_end_ = now_;
@@ -229,29 +198,6 @@ void EventLoop::RunOnce(Micros wait) {
   RunPosted();
   for (size_t i = 0; i < on_turn_.size(); ++i) on_turn_[i]();
   in_turn_ = false;
-}
-
-int EventLoop::Wait(Micros sleep, Micros from, epoll_event* events) {
-  if (!outer_) return WaitFor(epoll_.get(), events, sleep);
-  if (gather_until_ > from) {
-    const Micros left = gather_until_ - from;
-    const int ready = WaitFor(epoll_.get(), events, std::min(left, sleep));
-    if (ready > 0 || sleep <= left) return ready;
-    if (sleep != kForever) sleep = sleep - left;
-  }
-  const int ready = WaitFor(outer_.get(), events, sleep);
-  const auto inner =
-      std::find_if(events, events + ready,
-                   [](const epoll_event& e) { return e.data.u64 == kInner; });
-  if (inner == events + ready) return ready;
-  // In its place what it stands for. More than fit are ready in the next turn.
-  std::swap(*inner, events[ready - 1]);
-  epoll_event more[kIoEventsPerTurn];
-  const int room = kIoEventsPerTurn - (ready - 1);
-  const int count =
-      std::max(0, epoll_wait(epoll_.get(), more, room, /*timeout=*/0));
-  std::copy_n(more, count, events + ready - 1);
-  return ready - 1 + count;
 }
 
 void EventLoop::DispatchIo(uint64_t data, uint32_t events) {
@@ -268,7 +214,6 @@ void EventLoop::DispatchIo(uint64_t data, uint32_t events) {
     return;
   }
   const std::shared_ptr<Watch> watch = found->second;  // it may remove itself
-  if (watch->gathered) gather_until_ = now_ + gather_;
   watch->callback(events);
 }
 

@@ -16,8 +16,6 @@
 #include "base/timer_wheel.h"
 #include "base/types.h"
 
-struct epoll_event;
-
 namespace sluice::net {
 
 // The loop of a cold thread (the control thread): descriptors by epoll, timers
@@ -50,12 +48,6 @@ class EventLoop {
   // Level-triggered. The descriptor stays the caller's; Remove before closing
   // it. Inside a callback any descriptor may be removed, also its own.
   absl::Status Add(int fd, uint32_t events, IoCallback callback);
-  // The same for a descriptor whose callback takes many things at once: what
-  // comes in the `gather` after it was served waits for its end, so that a busy
-  // time has few turns with much to do in each. Others are served as they come,
-  // also meanwhile.
-  absl::Status AddGathered(int fd, uint32_t events, IoCallback callback);
-  void SetGather(Micros gather) { gather_ = gather; }
   void Modify(int fd, uint32_t events);
   void Remove(int fd);
 
@@ -90,7 +82,6 @@ class EventLoop {
  private:
   struct Watch {
     uint32_t generation = 0;
-    bool gathered = false;
     IoCallback callback;
   };
   struct Timer {
@@ -106,10 +97,6 @@ class EventLoop {
   TimerId AddTimer(Micros due, Micros period, Task task);
   // How long the kernel may sleep: until `wait` is over or a timer is due.
   Micros Sleep(Micros wait, Micros from) const;
-  absl::Status Add(int fd, uint32_t events, bool gathered, IoCallback callback);
-  int EpollOf(const Watch& watch) const;
-  // How many events; at most kIoEventsPerTurn.
-  int Wait(Micros sleep, Micros from, epoll_event* events);
   void DispatchIo(uint64_t data, uint32_t events);
   void FireTimer(TimerId id);
   void RunPosted();
@@ -119,8 +106,6 @@ class EventLoop {
   const Clock clock_;
   Fd epoll_;
   Fd wake_;  // eventfd
-  // Those to be gathered, and epoll_: none until there is one of them.
-  Fd outer_;
 
   // The loop's thread only.
   absl::flat_hash_map<int, std::shared_ptr<Watch>> watches_;
@@ -131,8 +116,6 @@ class EventLoop {
   std::deque<Task> on_turn_;  // a deque: one may add another while it runs
   Micros now_;
   Micros last_stall_end_{};
-  Micros gather_{};
-  Micros gather_until_{};
   bool in_turn_ = false;
   bool turned_ = false;  // there has been a turn
 

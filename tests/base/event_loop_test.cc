@@ -222,56 +222,6 @@ TEST_F(EventLoopTest, AnEventOfAFormerDescriptorDoesNotReachItsSuccessor) {
   EXPECT_EQ(successor, 1);
 }
 
-TEST_F(EventLoopTest, GatheredOnesWaitForEachOtherAndNobodyElseDoes) {
-  auto [gathered, sender] = Pair();
-  auto [plain, other] = Pair();
-  int together = 0, alone = 0;
-  const auto reading = [](const Fd& fd, int* count) {
-    return [&fd, count](uint32_t) {
-      char octets[8];
-      ASSERT_GT(read(fd.get(), octets, sizeof(octets)), 0);
-      ++*count;
-    };
-  };
-  ASSERT_TRUE(
-      loop_.AddGathered(gathered.get(), EPOLLIN, reading(gathered, &together))
-          .ok());
-  ASSERT_TRUE(loop_.Add(plain.get(), EPOLLIN, reading(plain, &alone)).ok());
-  loop_.SetGather(Micros::Millis(10));
-  // The first is served at once, and with it whoever else is ready.
-  WriteOctet(sender);
-  WriteOctet(other);
-  Turn();
-  EXPECT_EQ(together, 1);
-  EXPECT_EQ(alone, 1);
-  WriteOctet(sender);
-  WriteOctet(other);
-  Advance(Micros::Millis(9));
-  EXPECT_EQ(together, 1);
-  EXPECT_EQ(alone, 2);
-  WriteOctet(sender);
-  Advance(Micros::Millis(1));
-  EXPECT_EQ(together, 2);
-  // Without a gather they are like the others, and can be removed.
-  loop_.SetGather(Micros());
-  Advance(Micros::Millis(10));
-  WriteOctet(sender);
-  Turn();
-  WriteOctet(sender);
-  Turn();
-  EXPECT_EQ(together, 4);
-  loop_.Remove(gathered.get());
-  WriteOctet(sender);
-  Turn();
-  EXPECT_EQ(together, 4);
-  EXPECT_TRUE(
-      loop_.AddGathered(gathered.get(), EPOLLIN, reading(gathered, &together))
-          .ok());
-  loop_.Modify(gathered.get(), 0);
-  Turn();
-  EXPECT_EQ(together, 4);
-}
-
 TEST_F(EventLoopTest, ReadsBeforeItLooksAtDeadlines) {
   auto [near, far] = Pair();
   std::vector<char> order;

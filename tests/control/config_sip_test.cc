@@ -32,7 +32,6 @@ force_rewrite = true
 domain2proxy = { "example.net" = "sip:192.0.2.1:5060", "*" = "sips:[::1]" }
 block = { SUBSCRIBE = "403 No \"way\"", PUBLISH = "405" }
 trace_messages = 7
-batch_wait_us = 900
 [[sip.leg]]
 name = "outside"
 trusted = true
@@ -126,7 +125,6 @@ TEST(SipConfig, EveryValueOfAFileArrives) {
       config.sip.block,
       ElementsAre(Pair("PUBLISH", "405"), Pair("SUBSCRIBE", "403 No \"way\"")));
   EXPECT_EQ(config.sip.trace_messages, 7u);
-  EXPECT_EQ(config.sip.batch_wait_us, 900u);
   ASSERT_EQ(config.legs.size(), 2u);
   const LegConfig& leg = config.legs[0];
   EXPECT_EQ(leg.name, "outside");
