@@ -23,9 +23,9 @@ struct SipHashKey {
   }
 };
 
-// SipHash-2-4 (Aumasson, Bernstein 2012): for tables whose keys are an
-// attacker's. Without the key nobody can tell which of them meet in one place.
-// About 20 ns for 16 octets.
+// SipHash-2-4 (Aumasson, Bernstein 2012), no relation to SIP: for tables whose
+// keys are an attacker's. Without the key nobody can tell which of them meet in
+// one place. About 20 ns for 16 octets.
 //
 // Thread: any.
 inline uint64_t SipHash(const SipHashKey& key, std::span<const uint8_t> in) {

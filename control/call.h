@@ -62,8 +62,11 @@ struct Group {
   std::vector<Medium> media{};
   std::vector<Slot> sockets{};  // of all media, in order; may be shared
   Micros made{};                // when its ports were taken
-  Micros touched{};             // when signalling last spoke of it
-  Micros release_at = kNever;   // given up: when its ports go
+  // Which side of its flows a socket faces, the same in all that it is ever in:
+  // what offers are given faces the answerer at first.
+  Side faces = Side::kTo;
+  Micros touched{};            // when signalling last spoke of it
+  Micros release_at = kNever;  // given up: when its ports go
   uint8_t interface = 0;
 };
 
@@ -71,8 +74,7 @@ struct Session {
   uint64_t id = 0;  // 0: none
   Micros created{};
   uint32_t activations = 0;  // two or more: the answer was acknowledged
-  // Its flows were opened when the other party had offered.
-  bool turned = false;
+  bool turned = false;       // the offer's sockets face the flows' kFrom side
   std::vector<Slot> flows{};
   explicit operator bool() const { return id != 0; }
   // Which side of the flows is that side of the offer.

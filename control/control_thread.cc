@@ -123,7 +123,6 @@ void ControlThread::SetPhase(Phase phase) {
 
 void ControlThread::OnTick() {
   manager_.Tick(loop_.now(), loop_.last_stall_end());
-  if (sip_ != nullptr) sip_->Tick(loop_.now());
   StopIfDone();
 }
 

@@ -11,7 +11,8 @@ SessionKey KeyOf(const sip::MediaRelay::Key& key) {
           .id_from = key.id_from,
           .id_to = key.id_to,
           .uri_from = key.uri_from,
-          .uri_to = key.uri_to};
+          .uri_to = key.uri_to,
+          .half_open_only = key.half_open_only};
 }
 
 relay::FlowKind KindOf(sip::MediaRelay::Media::Kind kind) {

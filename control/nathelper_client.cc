@@ -177,6 +177,8 @@ void NatHelperClient::Activate(const Key& key, Done done) {
 }
 
 void NatHelperClient::Close(const Key& key, Done done) {
+  // The protocol cannot say so: what is half open goes by time there.
+  if (key.half_open_only) return done(absl::NotFoundError("not asked"));
   // How many sessions there were.
   Ask(Value(Value::List{Value("close"), ToValue(key)}),
       NumberTold(absl::StatusCode::kNotFound, 1, std::move(done)));

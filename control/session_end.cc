@@ -17,7 +17,8 @@ absl::StatusOr<int> SessionManager::Close(const SessionKey& key) {
       ended = CloseOrder(*call, key.id_from, key.id_to) +
               CloseOrder(*call, key.id_to, key.id_from);
     } else if (Transaction* t = call->Find(key.id_from, *key.cseq)) {
-      if (Fork* fork = t->Find(key.id_to); fork != nullptr && fork->session) {
+      Fork* const fork = key.half_open_only ? nullptr : t->Find(key.id_to);
+      if (fork != nullptr && fork->session) {
         Finish(*call, *t, *fork);
         ++ended;
       }

@@ -166,7 +166,7 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
     kept = FindKept(*call, transaction, key, side, *interface, media);
   }
   if (kept == nullptr) RETURN_IF_ERROR(CheckPortsOfCall(call, media));
-  Group group{.made = now_, .interface = *interface};
+  Group group{.made = now_, .faces = Other(side), .interface = *interface};
   group.media.reserve(media.size());
   for (const Media& medium : media) {
     if (absl::Status status = CheckTarget(medium); !status.ok()) {
@@ -184,6 +184,7 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
   for (const Medium& medium : group.media) ports_.AddTargets(medium);
   if (kept != nullptr) {
     group.made = kept->made;
+    group.faces = kept->faces;
     group.sockets = kept->sockets;
     for (const Slot socket : group.sockets) ports_.Share(shard, socket);
     for (size_t m = 0; m < media.size(); ++m) {
@@ -362,16 +363,15 @@ absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
   }
   RETURN_IF_ERROR(CheckMatch(*transaction->from, fork->group));
   const Standing standing = call->FindSession(key.id_from, key.id_to);
-  if (standing && standing.own().sockets == transaction->from->sockets) {
-    if (standing.other().sockets == fork->group.sockets) {
-      MoveSession(*call, standing, *transaction, *fork);
-      ++counters_.activate_kept;
-      return Activation::kNew;
-    }
-    // A socket faces one side of all its flows, and in the new ones it would be
-    // the other.
-    if (!standing.offered) ReplaceOlder(*call, key);
+  if (standing && standing.own().sockets == transaction->from->sockets &&
+      standing.other().sockets == fork->group.sockets) {
+    MoveSession(*call, standing, *transaction, *fork);
+    ++counters_.activate_kept;
+    return Activation::kNew;
   }
+  // The offer's ports may be those of a session that the other party offered;
+  // then the answer's are new ones, in no flow yet, and are turned after them.
+  fork->group.faces = Other(transaction->from->faces);
   ASSIGN_OR_RETURN(std::vector<Slot> flows,
                    OpenFlows(*call, *transaction->from, fork->group));
   ReplaceOlder(*call, key);
@@ -380,6 +380,7 @@ absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
   fork->session = Session{.id = ++last_session_id_,
                           .created = now_,
                           .activations = 1,
+                          .turned = transaction->from->faces == Side::kFrom,
                           .flows = std::move(flows)};
   Arm(*call, now_ + options_.active);
   ++counters_.activate_new;
@@ -392,7 +393,7 @@ void SessionManager::MoveSession(Call& call, const Standing& standing,
   const Group& offer = *transaction.from;
   fork.session = std::exchange(standing.fork->session, Session{});
   ++fork.session.activations;
-  if (!standing.offered) fork.session.turned = !fork.session.turned;
+  fork.session.turned = offer.faces == Side::kFrom;
   const auto aim = [&](Side side, const Group& was, const Group& is,
                        uint8_t facing) {
     size_t flow = 0;
@@ -469,12 +470,13 @@ absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(
       // The offer's sockets were told to the answerer and face it; what it
       // sends there leaves to where the offer said (from the other socket).
       // Each party is judged by the interface that faces it.
-      spec.policy[Index(Side::kFrom)] = ports_.config(answer.interface).latch;
-      spec.policy[Index(Side::kTo)] = ports_.config(offer.interface).latch;
-      spec.socket[Index(Side::kFrom)] = answer.sockets[k];
-      spec.socket[Index(Side::kTo)] = offer.sockets[k];
-      spec.target[Index(Side::kFrom)] = Target(a, i, answer.interface);
-      spec.target[Index(Side::kTo)] = Target(b, i, offer.interface);
+      const int offerer = Index(answer.faces), answerer = Index(offer.faces);
+      spec.policy[offerer] = ports_.config(answer.interface).latch;
+      spec.policy[answerer] = ports_.config(offer.interface).latch;
+      spec.socket[offerer] = answer.sockets[k];
+      spec.socket[answerer] = offer.sockets[k];
+      spec.target[offerer] = Target(a, i, answer.interface);
+      spec.target[answerer] = Target(b, i, offer.interface);
       // A shard that had to stop has closed its sockets by itself.
       const bool open = ports_.IsOpen(call.shard, answer.sockets[k]) &&
                         ports_.IsOpen(call.shard, offer.sockets[k]);

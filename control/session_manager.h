@@ -102,10 +102,11 @@ inline constexpr size_t kUriOctets = 256;  // longer ones are cut
 // thing in it that can run out: a tick costs what is due, not what is there.
 //
 // Invariants (Validate): a flow is open exactly while its session is; a socket
-// belongs to one group; a call that holds nothing does not exist; ports taken
-// are those of sockets whose kSocketClosed has not come (L5); the interface of
-// an offer reaches the parties of its answers, and theirs the party that
-// offered, so a session is never half up.
+// is open while a group holds it (several of one call may), or closing; a call
+// that holds nothing does not exist; ports taken are those of sockets whose
+// kSocketClosed has not come (L5); the interface of an offer reaches the
+// parties of its answers, and theirs the party that offered, so a session is
+// never half up.
 //
 // Thread: control only. Borrows the plane. The destructor tells the plane
 // nothing: CloseAll does.
@@ -136,7 +137,8 @@ class SessionManager final : public SessionVerbs {
   SessionManager& operator=(const SessionManager&) = delete;
 
   // An offer or answer heard before that names other addresses moves the media
-  // there (a 183 and then a 200, PRACK, UPDATE), if it has the same lines.
+  // there (a 183 and then a 200, PRACK, UPDATE), if it has the same lines. A
+  // later one with the lines of the session that is up is given its ports.
   // InvalidArgument, NotFound (interface), PermissionDenied (target, or one
   // that cannot be reached from the interface that the other side was given),
   // Unavailable (draining), ResourceExhausted (a limit, ports),

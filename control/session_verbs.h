@@ -23,6 +23,7 @@ struct SessionKey {
   std::string id_to;
   std::string uri_from;  // information only
   std::string uri_to;
+  bool half_open_only = false;  // only Close: leaves an offer with a session
 };
 
 // One medium of an SDP body.
@@ -54,7 +55,8 @@ class SessionVerbs {
   virtual ~SessionVerbs() = default;
 
   // Ports on `local` for what `side` said in its SDP; the same answer again for
-  // the same key and side. Nothing is kept of a call that fails.
+  // the same key and side, and the same ports for a later offer with the same
+  // media lines. Nothing is kept of a call that fails.
   virtual absl::StatusOr<std::vector<Allocation>> Allocate(
       const SessionKey& key, Side side, const IpAddress& local,
       absl::Span<const Media> media) = 0;

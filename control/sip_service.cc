@@ -86,8 +86,8 @@ struct SipService::Parts {
   std::unique_ptr<sip::Router> router;
   std::unique_ptr<sip::Dispatcher> dispatcher;
   std::unique_ptr<sip::MediaRelay> relay;
-  const NatHelperClient* remote =
-      nullptr;  // `relay`, when it is another node's
+  // `relay`, when it is another node's.
+  const NatHelperClient* remote = nullptr;
   std::unique_ptr<sip::MediaNat> media;
   std::unique_ptr<sip::LocationStore> store;
   std::unique_ptr<Users> users;
@@ -406,10 +406,6 @@ absl::Status SipService::Listen() {
     }
   }
   return absl::OkStatus();
-}
-
-void SipService::Tick(Micros now) {
-  for (const auto& handler : parts_->handlers) handler->Tick(now);
 }
 
 absl::Status SipService::Reload() {

@@ -54,7 +54,6 @@ class SipService {
 
   // Binds every leg.
   absl::Status Listen();
-  void Tick(Micros now);
   // Keys, users and certificates from their files again.
   absl::Status Reload();
   // What was answered is on the disk.

@@ -148,6 +148,7 @@ class Shard {
       RelaySocket& socket = sockets_[c.socket[Index(s)].index];
       CHECK(socket.generation == c.socket[Index(s)].generation &&
             !socket.closing);
+      CHECK(socket.first_flow == FlowSide::kNone || socket.faces == s);
       side.socket = c.socket[Index(s)].index;
       side.next = socket.first_flow;
       socket.first_flow = c.slot.index;

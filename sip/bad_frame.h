@@ -10,7 +10,8 @@
 namespace sluice::sip {
 
 // What is said to the sender of a frame that ends a connection: `header` as the
-// framer found it, whole, or empty; `code` (400, 413) as it wants it. An answer
+// framer found it, whole, or empty; `code` (400, 413; 513, then
+// without a header) as it wants it. An answer
 // to a request whose header is good enough to be copied from (RFC 3261 18.3),
 // and "" for all else: a response, an ACK, a header that never ended, no SIP.
 //

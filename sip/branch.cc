@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "sip/cursor.h"
 
 namespace sluice::sip {
 namespace {
@@ -22,8 +23,6 @@ std::string Hex(uint8_t octet) {
   static constexpr char kDigits[] = "0123456789abcdef";
   return {kDigits[octet >> 4], kDigits[octet & 15]};
 }
-
-int Digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
 
 // A number of texts, the same on every machine. Without a key, as nobody gains
 // anything from two requests with one mark but having his own refused.
@@ -84,7 +83,7 @@ std::optional<Branch> Branch::Parse(std::string_view text) {
     return std::nullopt;
   }
   return Branch{
-      .leg = static_cast<uint8_t>(Digit(text[0]) * 16 + Digit(text[1])),
+      .leg = static_cast<uint8_t>(HexDigit(text[0]) * 16 + HexDigit(text[1])),
       .loop = text.substr(2, kLoopDigits),
       .mac = text.substr(2 + kLoopDigits)};
 }

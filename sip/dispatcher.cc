@@ -1,7 +1,6 @@
 #include "sip/dispatcher.h"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "base/text.h"
@@ -126,7 +125,8 @@ void Dispatcher::OnRequest(Leg& leg, const Peer& from, Refusal refusal) {
     // Whoever was refused by us says so to us; nobody behind us has heard of
     // that INVITE (RFC 3261 17.1.1.3).
     const auto& to = message_.to();
-    if (to && to->tag == TagOf(in)) return Drop(SipDrop::k_own_ack);
+    if (to && to->tag == TagOf(keys_, message_, in.via))
+      return Drop(SipDrop::k_own_ack);
   }
   if (from.transport != Transport::kUdp) {
     leg.sockets->Remember(from.connection,
@@ -148,22 +148,14 @@ void Dispatcher::OnResponse(Leg& leg, const Peer& from, Refusal refusal) {
   Drop(SipDrop::k_no_handler);
 }
 
-// The same request gets the same tag, as nothing is remembered of it.
-std::string Dispatcher::TagOf(const Incoming& in) const {
-  const std::array<std::string_view, 3> parts = {
-      in.message.call_id(), in.message.Value(HeaderId::kFrom), in.via};
-  std::string tag = keys_.Mac("tag", parts);
-  tag.resize(16);
-  return tag;
-}
-
 Dispatcher::Owed Dispatcher::Owe(const Incoming& in) const {
   const Message& request = in.message;
   const Via& via = *request.top_via();
-  Owed owed{.leg = &in.leg,
-            .to = in.from,
-            .headers = ReplyHeaders(request, in.via, TagOf(in)),
-            .call_id = std::string(request.call_id())};
+  Owed owed{
+      .leg = &in.leg,
+      .to = in.from,
+      .headers = ReplyHeaders(request, in.via, TagOf(keys_, request, in.via)),
+      .call_id = std::string(request.call_id())};
   if (in.from.transport != Transport::kUdp) {
     owed.transaction = TransactionOf(request, via);
     return owed;

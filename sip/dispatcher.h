@@ -135,7 +135,6 @@ class Dispatcher final {
  private:
   void Try(std::vector<Hop> hops, size_t next, std::string call_id,
            std::function<void()> failed);
-  std::string TagOf(const Incoming& in) const;
   void OnRequest(Leg& leg, const Peer& from, Refusal refusal);
   void OnResponse(Leg& leg, const Peer& from, Refusal refusal);
   void Trace(bool in, const Leg& leg, const Peer& peer, std::string_view octets,

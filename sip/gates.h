@@ -40,9 +40,9 @@ class Blocker final : public Handler {
   uint64_t blocked_ = 0;
 };
 
-// Drops in silence: what comes too fast from one address (a token bucket
-// each, an IPv6 network of 64 bits counting as one),
-// and what has a header that looks wrong (the seeds' ByIPPort and ByField).
+// Drops in silence: what comes too fast from one address (a token bucket each,
+// an IPv6 network of 64 bits counting as one), and what has a header that looks
+// wrong (the seeds' ByIPPort and ByField).
 // Responses pass: they are keyed (sip/branch.h).
 //
 // The buckets stand in a table that never grows, in sets of kWays that a keyed

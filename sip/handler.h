@@ -65,7 +65,6 @@ class Handler {
   virtual ~Handler() = default;
   virtual std::string_view name() const = 0;
   virtual Handled Receive(Incoming& in) = 0;
-  virtual void Tick(Micros /*now*/) {}
   struct Number {
     std::string name;  // of a counter; sluice_sip_<handler>_<name>_total
     uint64_t value = 0;

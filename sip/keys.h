@@ -23,8 +23,9 @@ namespace sluice::sip {
 // missing: one line or two, newest first, each 64 hexadecimal digits. Rotation:
 // put a new line on top, leave the old one below, reload.
 //
-// Each secret is kept as keyed states of the library (HMAC, SIV), so that one
-// HMAC costs well below a microsecond and no secret lies in memory of ours.
+// A secret itself is not kept, only what was keyed with it: states of SHA-256
+// (ours, wiped at the end) and of the library's SIV. So one HMAC costs well
+// below a microsecond.
 //
 // Thread: control only.
 class Keys {

@@ -17,9 +17,9 @@ namespace sluice::sip {
 
 // One local SIP address set, as configured and as bound.
 //
-// Thread: control only. Everything but `transport` is fixed after start.
+// Thread: control only. Everything but `sockets` is fixed after start.
 struct Leg {
-  struct Address {  // one a transport, in the order of configuration
+  struct Address {  // one a transport and family, as configured
     Transport transport = Transport::kUdp;
     Endpoint bound{};
     // What Via, Contact and Record-Route say: advertised, else bound. The port

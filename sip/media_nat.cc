@@ -125,8 +125,11 @@ void MediaNat::Tell(const Message& message, const Leg& in, const Leg& out) {
 }
 
 void MediaNat::Abandon(const Message& request, const Leg& in, const Leg& out) {
+  MediaRelay::Key key = KeyOf(request, in, out);
+  // It may be the repetition of one that has been answered.
+  key.half_open_only = true;
   ++counters_.closed;
-  relay_.Close(KeyOf(request, in, out), [](absl::Status) {});
+  relay_.Close(key, [](absl::Status) {});
 }
 
 void MediaNat::OnSdp(const Message& message, std::string_view text,
@@ -204,7 +207,8 @@ std::string MediaNat::Rewrite(const Message& message, std::string_view text,
   // 60 bits: some parties read the number as a signed one.
   std::from_chars(mac.data(), mac.data() + 15, id, 16);
   // RFC 3264 8: the number rises when the description changes, and only then.
-  // Ours changes when theirs does and when the ports do; neither number falls.
+  // Ours changes when theirs does and when the ports do; theirs does not fall,
+  // nor does the edition where the relay can tell (MediaRelay::Port).
   uint64_t edition = 0;
   for (const MediaRelay::Port& port : ports) {
     edition = std::max(edition, port.edition);

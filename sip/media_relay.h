@@ -28,6 +28,7 @@ class MediaRelay {
     std::optional<uint32_t> cseq;  // nullopt: all (Close, for a BYE)
     std::string id_from, id_to;    // opaque
     std::string uri_from, uri_to;  // information only
+    bool half_open_only = false;   // Close leaves what is joined
   };
   struct Media {
     enum class Kind : uint8_t { kRtp, kSrtp, kOther };

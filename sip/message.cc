@@ -217,6 +217,7 @@ Refusal Message::CheckHeaders() {
                             HeaderId::kCallId, HeaderId::kCSeq}) {
     if (Value(id).empty()) return {400, "A mandatory header is missing"};
   }
+  // Nothing can be answered to a response, nor to what may have been one.
   answerable_ = !response_ && !method_text_.empty();
   if (!IsCallId(call_id())) return {400, "Bad Call-ID"};
   return {};
@@ -250,7 +251,7 @@ Refusal Message::CheckNumbers() {
 
 Refusal Message::CheckGrammar() {
   Refusal refusal = CheckVias();
-  // Nothing can be answered to a response, nor to what may have been one.
+  // An answer goes by the top Via.
   answerable_ = answerable_ && vias_[0].has_value();
   if (const Refusal parties = CheckParties(); parties && !refusal) {
     refusal = parties;

@@ -79,14 +79,14 @@ class Message {
   // A refused message is filled as far as it could be read, lines that could
   // not left out, so that a request can be answered when it has what that takes
   // (Answerable). Checked here: start line and version (505), the caps above
-  // (513, 414, else 400), control octets, the single headers' being single,
-  // CSeq, Content-Length, Max-Forwards and Expires being numbers in range, the
-  // presence of what RFC 3261 8.1.1 demands (Max-Forwards, a Via's branch and
-  // From's tag excepted: RFC 2543 had none), the method of CSeq, Call-ID's
-  // being one visible word, a REGISTER's To being a SIP URI (10.2), and the
-  // grammar of Via, From, To, Contact ("*" alone is one), Route, Record-Route
-  // and Path (400). The Request-URI may have any scheme: it is the proxy's
-  // business (416).
+  // and of sip/uri.h (513, 414, else 400), control octets, the single headers'
+  // being single, CSeq, Content-Length, Max-Forwards and Expires being numbers
+  // in range, the presence of what RFC 3261 8.1.1 demands (Max-Forwards, a
+  // Via's branch and From's tag excepted: RFC 2543 had none), the method of
+  // CSeq, Call-ID's being one visible word, a REGISTER's To being a SIP URI
+  // (10.2), and the grammar of Via, From, To, Contact ("*" alone is one),
+  // Route, Record-Route and Path (400). The Request-URI may have any scheme: it
+  // is the proxy's business (416).
   Refusal Parse(std::string_view octets);
 
   // By what the start line begins with, also of a refused message.

@@ -61,7 +61,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::CheckRequest(
   }
   plan->loop = LoopMark(m);
   const bool fresh = m.ForEach(HeaderId::kVia, [&](std::string_view value) {
-    // Another node with our keys has the same mark for it, at its own address.
+    // Any node of our kind has the same mark for it, at its own address.
     if (value.find(plan->loop) == std::string_view::npos) return true;
     const auto via = Via::Parse(value);
     const auto branch = via ? Branch::Parse(via->branch) : std::nullopt;

@@ -1,7 +1,6 @@
 #include "sip/registrar.h"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "base/text.h"

@@ -1,9 +1,20 @@
 #include "sip/reply.h"
 
+#include <array>
+
 #include "base/text.h"
 #include "sip/fields.h"
 
 namespace sluice::sip {
+
+std::string TagOf(const Keys& keys, const Message& request,
+                  std::string_view via) {
+  const std::array<std::string_view, 3> parts = {
+      request.call_id(), request.Value(HeaderId::kFrom), via};
+  std::string tag = keys.Mac("tag", parts);
+  tag.resize(16);
+  return tag;
+}
 
 std::string ReplyHeaders(const Message& request, std::string_view via,
                          std::string_view to_tag) {
@@ -30,12 +41,6 @@ std::string MakeReply(std::string_view headers, int code,
                       std::string_view reason, std::string_view extra) {
   return Cat("SIP/2.0 ", code, " ", reason, "\r\n", headers, extra,
              "Content-Length: 0\r\n\r\n");
-}
-
-std::string MakeReply(const Message& request, std::string_view via, int code,
-                      std::string_view reason, std::string_view to_tag,
-                      std::string_view extra) {
-  return MakeReply(ReplyHeaders(request, via, to_tag), code, reason, extra);
 }
 
 std::string ViaWithSource(const Via& via, const Endpoint& source) {

@@ -6,24 +6,26 @@
 #include <string_view>
 
 #include "sip/fields.h"
+#include "sip/keys.h"
 #include "sip/message.h"
 #include "sip/transport.h"
 
 namespace sluice::sip {
 
-// A response to `request` (RFC 3261 8.2.6): its Vias, From, To, Call-ID and
-// CSeq, what `extra` brings (whole lines, each with CRLF), no body. `via`
-// stands in place of the top one. `to_tag` is added where To has none.
+// Our To tag: the same for the same request, as nothing is remembered of it.
+// `via`: the top one as it will be answered.
+std::string TagOf(const Keys& keys, const Message& request,
+                  std::string_view via);
+
+// What of a response to `request` (RFC 3261 8.2.6) does not depend on the
+// answer: its Vias, From, To, Call-ID and CSeq. `via` stands in place of the
+// top one. `to_tag` is added where To has none.
 //
 // REQUIRES: request.Answerable().
-std::string MakeReply(const Message& request, std::string_view via, int code,
-                      std::string_view reason, std::string_view to_tag,
-                      std::string_view extra);
-
-// Of that what does not depend on the answer: from Via to CSeq.
 std::string ReplyHeaders(const Message& request, std::string_view via,
                          std::string_view to_tag);
-// The whole of it, with such headers.
+// The whole of it, with such headers and what `extra` brings (whole lines, each
+// with CRLF), no body.
 std::string MakeReply(std::string_view headers, int code,
                       std::string_view reason, std::string_view extra);
 

@@ -51,10 +51,6 @@ bool Router::IsOurDomain(std::string_view host) const {
   return LegOfDomain(host) != nullptr;
 }
 
-bool Router::MaySendTo(const Endpoint& to) const {
-  return !IsNobody(to) && (!options_.allowed || options_.allowed(to));
-}
-
 Leg* Router::LegOfDomain(std::string_view host) const {
   Leg* best = nullptr;
   size_t fit = 0;
@@ -161,7 +157,8 @@ Router::Ways Router::Reach(std::vector<Destination> destinations, Leg* leg) {
   std::vector<Way> ways;
   absl::Status why = absl::UnavailableError("no leg reaches it");
   for (Destination& to : destinations) {
-    if (!MaySendTo(to.address)) {
+    if (IsNobody(to.address) ||
+        (options_.allowed && !options_.allowed(to.address))) {
       why = absl::PermissionDeniedError("a forbidden address");
       continue;
     }

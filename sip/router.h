@@ -52,8 +52,6 @@ class Router {
   Router(Legs& legs, Resolver* resolver, Options options);
 
   bool IsOurDomain(std::string_view host) const;
-  // The policy of Options::allowed.
-  bool MaySendTo(const Endpoint& to) const;
   // The leg that serves the domain best, or null.
   Leg* LegOfDomain(std::string_view host) const;
   // `uri` is the next hop. What Find() would say at once; nullopt when DNS has

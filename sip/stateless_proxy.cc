@@ -354,10 +354,6 @@ void StatelessProxy::OnResponse(Incoming& in) {
   }
   const auto to = PeerOfVia(*next);
   if (!to) return dispatcher_.Drop(SipDrop::k_no_via);
-  // A request can come by UDP and name a connection, which would be opened.
-  if (to->transport != Transport::kUdp && !router_.MaySendTo(to->address)) {
-    return dispatcher_.Drop(SipDrop::k_forbidden);
-  }
   Leg& out = *dispatcher_.legs()[branch->leg];
   if (media_ == nullptr || !MediaNat::Concerns(m, in.leg, out)) {
     return SendResponse(in, out, *to, *next);

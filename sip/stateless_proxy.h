@@ -54,8 +54,9 @@ class StatelessProxy final : public Handler {
   static constexpr int kMaxForwards = 70;  // RFC 3261 8.1.1.6
 
   struct Plan {
-    std::optional<Uri> uri{};  // that of the request as it is now
-    std::string next;          // URI of the next hop; "" : the request's
+    // Of the request as it is now: views, until there is something to wait for.
+    std::optional<Uri> uri{};
+    std::string next;  // URI of the next hop; "" : the request's
     // It parsed, until there is something to wait for: views into the former.
     std::optional<Uri> next_uri{};
     Leg* leg = nullptr;  // by which it leaves, where that is known
@@ -104,13 +105,14 @@ class StatelessProxy final : public Handler {
   void SendResponse(const Incoming& in, Leg& out, const Peer& to,
                     const Via& next);
 
-  // Contacts of a message that goes from one leg to the other.
-  // `own`: the address of `out` by which it leaves.
+  // Whether its sender is the party itself, and no proxy before it.
   bool IsDirect(const Message& message) const;
   // The party's own address, where it is known.
   IpAddress HeardFrom(const Message& message, const Peer& from) const;
   std::optional<Peer> HeardElsewhere(const Message& message, const Peer& from,
                                      const Uri& uri) const;
+  // Contacts of a message that goes from one leg to the other.
+  // `own`: the address of `out` by which it leaves.
   void RewriteContacts(const Message& message, const Peer& from, const Leg& in,
                        const Leg& out, const Leg::Address& own,
                        Edit* edit) const;

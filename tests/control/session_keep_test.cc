@@ -116,6 +116,7 @@ TEST_P(Keep, ARefusedOfferChangesNothing) {
 TEST_P(Keep, HoldAndResume) {
   Both(Audio(kAlice, 0), Audio(kBob, 6000));
   ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  EXPECT_EQ(TargetOf(Flows(w)[0], kAlice), Endpoint());
   second.cseq = *second.cseq + 1;
   Both(Audio(kAlice, 4000), Audio(kBob, 6000));
   ASSERT_TRUE(w.manager.Activate(Second()).ok());
@@ -147,6 +148,60 @@ TEST_P(Keep, AnotherClockOfTheAnswerAloneReplacesTheSession) {
   EXPECT_EQ(w.plane.sockets(), 4u);
   EXPECT_EQ(*w.manager.Close(Bye("c")), 1);
   EXPECT_TRUE(w.NothingLeft());
+}
+
+// The offerer's ports are kept and the answerer's are not, after the session
+// has moved to an offer of either party: each socket goes on facing whom it
+// faced.
+TEST_P(Keep, AnAnswerThatCannotKeepItsPortsTurnsWithTheOffersThatDo) {
+  Both(Audio(kAlice, 4000), Audio(kBob, 6000));
+  ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  second.cseq = *second.cseq + 1;
+  // A delayed offer: what it is answered to comes first, and so gets new ports.
+  ASSERT_TRUE(
+      (callee() ? Alice(Audio(kAlice, 4000)) : Bob(Audio(kBob, 6000))).ok());
+  ASSERT_TRUE(
+      (callee() ? Bob(Audio(kBob, 6000)) : Alice(Audio(kAlice, 4000))).ok());
+  EXPECT_EQ(*w.manager.Activate(Second()), Activation::kNew);
+  EXPECT_EQ(w.plane.flows(), 2u);
+  const auto call = w.manager.FindCall("c");
+  const auto& alice = call->sessions[0].flows[0].side[Index(SideOf(true))];
+  EXPECT_EQ(alice.target.ip, kAlice);
+  EXPECT_EQ(alice.local.ip, kInside);
+  w.Pass(Micros::Seconds(2));
+  EXPECT_EQ(w.plane.sockets(), 4u);
+  EXPECT_EQ(*w.manager.Close(Bye("c")), 1);
+  EXPECT_TRUE(w.NothingLeft());
+}
+
+TEST_P(Keep, AnAnswerOfAnotherTagIsAnotherSession) {
+  ASSERT_TRUE(
+      (callee() ? Bob(Audio(kBob, 6000)) : Alice(Audio(kAlice, 4000))).ok());
+  second.id_to = "stranger";
+  ASSERT_TRUE(
+      (callee() ? Alice(Audio(kAlice, 4000)) : Bob(Audio(kBob, 6000))).ok());
+  EXPECT_EQ(*w.manager.Activate(Second()), Activation::kNew);
+  EXPECT_EQ(w.sessions(), 2u);
+  EXPECT_EQ(*w.manager.Close(Bye("c")), 1);
+  EXPECT_EQ(w.sessions(), 1u);
+  EXPECT_TRUE(w.manager.Validate());
+  w.manager.CloseAll();
+  EXPECT_TRUE(w.NothingLeft());
+}
+
+TEST_P(Keep, AnOfferThatNobodyTookEndsNoSession) {
+  Both(Audio(kAlice, 4000), Audio(kBob, 6000));
+  second.half_open_only = true;
+  EXPECT_TRUE(absl::IsNotFound(w.manager.Close(Second()).status()));
+  ASSERT_TRUE(w.manager.Activate(Key("c")).ok());
+  second.half_open_only = false;
+  Both(Audio(kAlice, 4000), Audio(kBob, 6000));
+  ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  second.half_open_only = true;
+  // A repetition of one that is answered already.
+  EXPECT_TRUE(absl::IsNotFound(w.manager.Close(Second()).status()));
+  EXPECT_EQ(w.sessions(), 1u);
+  EXPECT_EQ(w.plane.flows(), 2u);
 }
 
 TEST_P(Keep, WhatASideShowsIsItsOwnWhoeverOffered) {

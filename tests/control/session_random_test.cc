@@ -162,18 +162,21 @@ class RandomWorld {
           {.ip = ips[Below(Chance(4) ? 7 : 2)],
            .port = static_cast<uint16_t>(Chance(10) ? 0 : 20000 + Below(8)),
            .range = Chance(10) ? 1 + Below(5) : 2,
-           .first =
-               Chance(20) ? relay::FlowKind::kRaw : relay::FlowKind::kRtp});
+           .first = Chance(20) ? relay::FlowKind::kRaw : relay::FlowKind::kRtp,
+           .clock_hz = Chance(4) ? 16'000u : 8'000u});
     }
     return media;
   }
+  // Few, so that later offers find what was given before.
+  IpAddress AnyInterface() {
+    return Chance(8) ? kSix : Chance(4) ? kInside : kOutside;
+  }
   void Offer() {
-    (void)w_.manager.Allocate(AnyKey(), Side::kFrom,
-                              Chance(6) ? kSix : kOutside, AnyMedia());
+    (void)w_.manager.Allocate(AnyKey(), Side::kFrom, AnyInterface(),
+                              AnyMedia());
   }
   void Reply() {
-    (void)w_.manager.Allocate(AnyKey(), Side::kTo, Chance(6) ? kSix : kInside,
-                              AnyMedia());
+    (void)w_.manager.Allocate(AnyKey(), Side::kTo, AnyInterface(), AnyMedia());
   }
   void Wait() {
     const int seconds = Below(200);

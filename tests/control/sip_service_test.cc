@@ -204,7 +204,7 @@ TEST_F(SipServiceTest, TellsAllThatItsPartsCount) {
                            "sluice_sip_location_write_failures_total 0\n"}) {
     EXPECT_NE(page.find(name), std::string::npos) << name;
   }
-  // The relay is our own, and there is no registrar where no chain has one.
+  // The relay is our own.
   for (const auto& [name, value] : numbers) {
     EXPECT_FALSE(name.starts_with("sip_nathelper_")) << name;
   }

@@ -148,6 +148,7 @@ TEST_F(Media, PortsOfARequestThatNobodyTakesGoBack) {
   EXPECT_EQ(relay().Verbs(), "allocate from, activate, close");
   // Of this offer alone: what was up before stays.
   EXPECT_EQ(relay().Last("close").key.cseq, 1u);
+  EXPECT_TRUE(relay().Last("close").key.half_open_only);
   EXPECT_EQ(relay().Last("close").key.id_from,
             relay().Last("allocate from").key.id_from);
 }

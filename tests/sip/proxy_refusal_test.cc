@@ -173,19 +173,6 @@ TEST_F(Refusals, ThePolicyOfTargetsIsAsked) {
   EXPECT_EQ(Code({.uri = bob.uri("bob")}), 403);
 }
 
-// A datagram can name a connection in its Via, from a source that is forged.
-TEST_F(Refusals, NoConnectionIsMadeForAResponseToWhereNothingMayBeSent) {
-  world.router_options.allowed = [&](const Endpoint& to) {
-    return to != alice.at();
-  };
-  world.Start();
-  alice.Send(leg, Replaced(alice.Write({.uri = bob.uri("bob")}), "SIP/2.0/UDP",
-                           "SIP/2.0/TCP"));
-  bob.Respond(bob.Next(), {});
-  EXPECT_TRUE(alice.Silent());
-  EXPECT_EQ(world.Drops(SipDrop::k_forbidden), 1u);
-}
-
 TEST_F(Refusals, NamesThatCannotBeFoundAre404) {
   EXPECT_EQ(Code({.uri = "sip:bob@nowhere.example.com"}), 404);
 }

@@ -121,7 +121,7 @@ TEST_F(Register, AStrangersAnswerIsCutToWholeLinesThatFit) {
   const size_t some = Values(cut, HeaderId::kContact).size();
   EXPECT_GT(some, 0u);
   EXPECT_LT(some, 10u);
-  EXPECT_LE(cut.size(), 2 * 450 + 600);
+  EXPECT_LE(cut.size(), 2 * phone.Write(query).size() + 600);
   EXPECT_EQ(world.dispatcher->counters().replies_cut, 1u);
   identify.user = "bob";
   EXPECT_EQ(Values(Says(Bob("", 3)), HeaderId::kContact).size(), 10u);
