@@ -132,6 +132,12 @@ void StreamPool::ForgetOldest(Connection& c) {
 void StreamPool::Send(const Route& route, Outgoing message) {
   Ptr c = Find(route);
   if (c == nullptr) {
+    // Requests were judged when their way was looked for.
+    if (route.response && callbacks_.may_answer &&
+        !callbacks_.may_answer(route.to.address)) {
+      return Fail(std::move(message),
+                  absl::PermissionDeniedError("no answers are sent to there"));
+    }
     absl::StatusOr<Ptr> made = Connect(route);
     if (!made.ok()) return Fail(std::move(message), made.status());
     c = *std::move(made);

@@ -45,6 +45,7 @@ class StreamPool {
   struct Callbacks {
     LegTransport::Receiver receiver;
     LegTransport::Refuser refuser{};
+    LegTransport::AnswerPolicy may_answer{};
   };
   // Where a message is to go; views are the caller's.
   struct Route {

@@ -36,6 +36,9 @@ class LegTransport::Impl {
             bool response, std::string_view tls_name, Sent sent);
   absl::StatusOr<std::shared_ptr<const TlsContext>> LoadTls() const;
   void SetRefuser(Refuser refuser) { callbacks_.refuser = std::move(refuser); }
+  void SetAnswerPolicy(AnswerPolicy policy) {
+    callbacks_.may_answer = std::move(policy);
+  }
 
   StreamPool& pool() { return pool_; }
   const StreamPool& pool() const { return pool_; }
@@ -203,6 +206,9 @@ LegTransport::~LegTransport() = default;
 
 void LegTransport::SetRefuser(Refuser refuser) {
   impl_->SetRefuser(std::move(refuser));
+}
+void LegTransport::SetAnswerPolicy(AnswerPolicy policy) {
+  impl_->SetAnswerPolicy(std::move(policy));
 }
 absl::Status LegTransport::Listen() { return impl_->Listen(); }
 const std::vector<std::pair<Transport, Endpoint>>& LegTransport::listeners()

@@ -105,6 +105,8 @@ class LegTransport {
   using Refuser = std::function<std::string(const Peer& from,
                                             std::string_view octets, int code)>;
   using Sent = std::function<void(absl::Status)>;
+  // Whether a connection may be made to answer to.
+  using AnswerPolicy = std::function<bool(const Endpoint&)>;
 
   LegTransport(net::EventLoop& loop, Options options, Receiver receiver);
   // Messages that still wait are not told of.
@@ -113,6 +115,9 @@ class LegTransport {
   LegTransport& operator=(const LegTransport&) = delete;
 
   void SetRefuser(Refuser refuser);
+  // Without one all are. A Via that came by UDP can name a stream's port at
+  // whatever source was forged.
+  void SetAnswerPolicy(AnswerPolicy policy);
 
   // Binds all listeners, or none.
   absl::Status Listen();
@@ -130,8 +135,9 @@ class LegTransport {
   // `sent`, if given, is told once: OK when the kernel took all of it,
   // ResourceExhausted (write queue, connections), Unavailable (refused,
   // unreachable), DeadlineExceeded (connect, handshake), PermissionDenied
-  // (certificate), NotFound (the leg has no such transport in that family),
-  // InvalidArgument (too long for a datagram). Perhaps before this returns.
+  // (certificate, the policy for answers), NotFound (the leg has no such
+  // transport in that family), InvalidArgument (too long for a datagram).
+  // Perhaps before this returns.
   void Send(const Peer& to, std::string octets, std::string_view transaction,
             bool response, std::string_view tls_name, Sent sent);
   // A request of this transaction came on that connection. The last

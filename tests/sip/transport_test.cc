@@ -294,6 +294,24 @@ TEST_F(TcpTransportTest, AResponseTakesTheConnectionOfItsTransaction) {
             StatusCode::kUnavailable);
 }
 
+TEST_F(TcpTransportTest, APolicySaysWhereAnswersMakeConnectionsTo) {
+  Node& us = Make(Transport::kTcp);
+  Node& phone = Make(Transport::kTcp);
+  const Endpoint forbidden = phone.at(Transport::kTcp);
+  us.leg.SetAnswerPolicy([&](const Endpoint& to) { return to != forbidden; });
+  const Peer to = {.transport = Transport::kTcp, .address = forbidden};
+  const size_t answer = us.Respond(to, Request("answer"));
+  ASSERT_TRUE(us.sent[answer].has_value());
+  EXPECT_EQ(us.sent[answer]->code(), absl::StatusCode::kPermissionDenied);
+  // Requests are none of its business, nor is a connection that is there.
+  us.Send(to, Request("request"));
+  TurnUntil([&] { return phone.got.size() == 1; });
+  us.Respond(to, Request("again"));
+  TurnUntil([&] { return phone.got.size() == 2; });
+  EXPECT_EQ(us.counters().connected, 1u);
+  EXPECT_EQ(us.counters().send_failures, 1u);
+}
+
 TEST_F(TcpTransportTest, ForgetsTheOldestTransactionsAndFallsBackToThePeer) {
   Node& node = Make(Transport::kTcp, {.max_tidlist = 2});
   TcpPeer peer = Join(node);
