@@ -87,6 +87,15 @@ struct Options<Config::Sip> {
 #include "control/options.def"
   }
 };
+#define CHAIN_OPTION(type, key, initial, rule, when, help) \
+  VISIT(ChainConfig, key, rule, when, help)
+template <>
+struct Options<ChainConfig> {
+  template <typename Visit>
+  static void Each(Visit&& visit) {
+#include "control/options.def"
+  }
+};
 #define LEG_OPTION(type, key, initial, rule, when, help) \
   VISIT(LegConfig, key, rule, when, help)
 template <>
@@ -162,8 +171,8 @@ struct Options<Config::Process> {
 #undef VISIT
 
 // visit(name, &Config::section) for each, in the order of printing. The
-// interfaces come after `relay` and the legs after `sip`, as their arrays of
-// tables.
+// interfaces come after `relay`, chains and legs after `sip`, as their arrays
+// of tables.
 template <typename Visit>
 void EachSection(Visit&& visit) {
   visit("log", &Config::log);
@@ -191,8 +200,9 @@ class Reader {
     Config config = DefaultConfig();
     std::vector<std::string> sections;
     EachSection([&](const char* name, auto) { sections.push_back(name); });
-    sections.push_back(kInterfaceSection);
-    sections.push_back(kLegSection);
+    for (const char* name : {kInterfaceSection, kChainSection, kLegSection}) {
+      sections.push_back(name);
+    }
     EachSection([&](const char* name, auto section) {
       const toml::node* node = root.at_path(name).node();
       if (node == nullptr) return;
@@ -209,8 +219,13 @@ class Reader {
         AddUnknown(key, "section", "", top);
       }
     }
-    ReadInterfaces(root.at_path(kInterfaceSection).node(), &config);
-    ReadLegs(root.at_path(kLegSection).node(), &config);
+    ReadInterfaces(root, &config);
+    ReadTables(root, kChainSection, kChainsMax, ChainConfig(), CheckChain,
+               &config.chains, config);
+    LegConfig leg;
+    leg.anchor = config.sip.anchor;
+    ReadTables(root, kLegSection, kLegsMax, leg, CheckLeg, &config.legs,
+               config);
     CheckTogether(root, config, [this](const auto& where, const auto& what) {
       Add(where, what);
     });
@@ -298,65 +313,61 @@ class Reader {
     }
   }
 
-  void ReadInterfaces(const toml::node* node, Config* config) {
-    for (InterfaceConfig& interface : config->interfaces) {
-      interface.latch = config->relay.latch;
-    }
+  // [[SECTION]], as often as it is there: read over a copy of `unset`, checked
+  // beside those before it, put behind them.
+  template <typename Table, typename Check>
+  void ReadTables(const toml::table& root, const char* section, size_t max,
+                  const Table& unset, Check&& check, std::vector<Table>* out,
+                  const Config& config) {
+    const toml::node* node = root.at_path(section).node();
     if (node == nullptr) return;
     const toml::array* list = node->as_array();
-    if (list == nullptr || list->empty() || list->size() > kInterfacesMax) {
+    if (list == nullptr || list->empty() || list->size() > max) {
       Add(*node, absl::StrFormat("%s: write one [[%s]] for each, at most %u",
-                                 kInterfaceSection, kInterfaceSection,
-                                 kInterfacesMax));
+                                 section, section, max));
       return;
     }
-    config->interfaces.clear();
     const auto complain = [this](const auto& where, const auto& what) {
       Add(where, what);
     };
     for (const toml::node& entry : *list) {
-      InterfaceConfig interface;
-      interface.latch = config->relay.latch;
       const toml::table* table = entry.as_table();
       if (table == nullptr) {
-        Add(entry, absl::StrFormat("%s must be a table: [[%s]]",
-                                   kInterfaceSection, kInterfaceSection));
+        Add(entry,
+            absl::StrFormat("%s must be a table: [[%s]]", section, section));
         continue;
       }
-      ReadSection(kInterfaceSection, *table, &interface, {});
-      CheckInterface(*table, interface, *config, complain);
-      config->interfaces.push_back(std::move(interface));
+      Table read = unset;
+      ReadSection(section, *table, &read, {});
+      check(*table, read, config, complain);
+      out->push_back(std::move(read));
     }
   }
 
-  void ReadLegs(const toml::node* node, Config* config) {
-    if (node == nullptr) return;
-    const toml::array* list = node->as_array();
-    if (list == nullptr || list->size() > kLegsMax) {
-      Add(*node, absl::StrFormat("%s: write one [[%s]] for each, at most %u",
-                                 kLegSection, kLegSection, kLegsMax));
-      return;
-    }
-    const auto complain = [this](const auto& where, const auto& what) {
-      Add(where, what);
-    };
-    for (const toml::node& entry : *list) {
-      LegConfig leg;
-      const toml::table* table = entry.as_table();
-      if (table == nullptr) {
-        Add(entry, absl::StrFormat("%s must be a table: [[%s]]", kLegSection,
-                                   kLegSection));
-        continue;
-      }
-      ReadSection(kLegSection, *table, &leg, {});
-      CheckLeg(*table, leg, *config, complain);
-      config->legs.push_back(std::move(leg));
+  // There is always one; a file that names any names them all.
+  void ReadInterfaces(const toml::table& root, Config* config) {
+    InterfaceConfig unset;
+    unset.latch = config->relay.latch;
+    const std::vector<InterfaceConfig> built_in =
+        std::exchange(config->interfaces, {});
+    ReadTables(root, kInterfaceSection, kInterfacesMax, unset, CheckInterface,
+               &config->interfaces, *config);
+    if (!config->interfaces.empty()) return;
+    config->interfaces = built_in;
+    for (InterfaceConfig& interface : config->interfaces) {
+      interface.latch = config->relay.latch;
     }
   }
 
   const std::string& filename_;
   std::vector<Error> errors_;  // the file's length bounds them
 };
+
+// Whether it is an array of tables, told apart by their names.
+bool IsRepeatable(std::string_view section) {
+  return section == kInterfaceSection || section == kChainSection ||
+         section == kLegSection;
+}
 
 // A key with its value as text.
 struct Printed {
@@ -378,24 +389,27 @@ void Flatten(const std::string& name, const Section& section, bool repeated,
   });
 }
 
+// All of an array of tables; where there is none, what one would look like.
+template <typename Table>
+void FlattenAll(const std::string& name, const std::vector<Table>& tables,
+                std::vector<Printed>* out) {
+  bool again = false;
+  for (const Table& table : tables) {
+    Flatten(name, table, std::exchange(again, true), out);
+  }
+  if (tables.empty()) Flatten(name, Table(), false, out, /*example=*/true);
+}
+
 std::vector<Printed> Flatten(const Config& config) {
   std::vector<Printed> out;
   EachSection([&](const char* name, auto section) {
     Flatten(name, config.*section, false, &out);
     if (std::string_view(name) == "sip") {
-      bool again = false;
-      for (const LegConfig& leg : config.legs) {
-        Flatten(kLegSection, leg, std::exchange(again, true), &out);
-      }
-      if (config.legs.empty()) {
-        Flatten(kLegSection, LegConfig(), false, &out, /*example=*/true);
-      }
+      FlattenAll(kChainSection, config.chains, &out);
+      FlattenAll(kLegSection, config.legs, &out);
     }
-    if (std::string_view(name) != "relay") return;
-    bool repeated = false;
-    for (const InterfaceConfig& interface : config.interfaces) {
-      Flatten(kInterfaceSection, interface, std::exchange(repeated, true),
-              &out);
+    if (std::string_view(name) == "relay") {
+      FlattenAll(kInterfaceSection, config.interfaces, &out);
     }
   });
   return out;
@@ -465,11 +479,9 @@ std::string PrintConfig(const Config& config) {
   std::string out;
   for (const Printed& entry : Flatten(config)) {
     if (entry.first_of_section) {
-      const bool table =
-          entry.section != kInterfaceSection && entry.section != kLegSection;
+      const bool many = IsRepeatable(entry.section);
       absl::StrAppend(&out, out.empty() ? "" : "\n", entry.example ? "#" : "",
-                      table ? "[" : "[[", entry.section,
-                      table ? "]\n" : "]]\n");
+                      many ? "[[" : "[", entry.section, many ? "]]\n" : "]\n");
     }
     if (!entry.repeated) absl::StrAppend(&out, Wrapped(entry.key.help));
     absl::StrAppend(&out, entry.example ? "#" : "", entry.key.name, " = ",
@@ -486,7 +498,7 @@ std::vector<Difference> Differences(const Config& before, const Config& after) {
     for (Printed& entry : Flatten(config)) {
       if (entry.example) continue;
       std::string key = absl::StrCat(entry.section, ".", entry.key.name);
-      if (entry.section == kInterfaceSection || entry.section == kLegSection) {
+      if (IsRepeatable(entry.section)) {
         if (entry.first_of_section) interface = entry.value;
         key = absl::StrCat(entry.section, ".",
                            interface.substr(1, interface.size() - 2), ".",
@@ -526,23 +538,21 @@ void ApplyLive(const Config& wanted, Config* running) {
   EachSection([&](const char*, auto section) {
     apply(wanted.*section, &(running->*section));
   });
-  for (InterfaceConfig& interface : running->interfaces) {
-    for (const InterfaceConfig& from : wanted.interfaces) {
-      if (from.name == interface.name) apply(from, &interface);
+  const auto apply_all = [&](const auto& from, auto* to) {
+    for (auto& table : *to) {
+      for (const auto& same : from) {
+        if (same.name == table.name) apply(same, &table);
+      }
     }
-  }
-  for (LegConfig& leg : running->legs) {
-    for (const LegConfig& from : wanted.legs) {
-      if (from.name == leg.name) apply(from, &leg);
-    }
-  }
+  };
+  apply_all(wanted.interfaces, &running->interfaces);
+  apply_all(wanted.chains, &running->chains);
+  apply_all(wanted.legs, &running->legs);
 }
 
 std::vector<OptionInfo> ListOptions() {
-  Config config;
-  config.interfaces.emplace_back();
   std::vector<OptionInfo> out;
-  for (const Printed& entry : Flatten(config)) {
+  for (const Printed& entry : Flatten(Config())) {
     out.push_back(
         {absl::StrCat(entry.section, ".", entry.key.name), entry.key.help});
   }

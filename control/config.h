@@ -37,6 +37,11 @@ struct InterfaceConfig {
 #include "control/options.def"
 };
 
+struct ChainConfig {
+#define CHAIN_OPTION(...) FIELD(__VA_ARGS__)
+#include "control/options.def"
+};
+
 struct LegConfig {
 #define LEG_OPTION(...) FIELD(__VA_ARGS__)
 #include "control/options.def"
@@ -60,7 +65,8 @@ struct Config {
 #define SIP_OPTION(...) FIELD(__VA_ARGS__)
 #include "control/options.def"
   } sip;
-  std::vector<LegConfig> legs;  // none: no SIP
+  std::vector<ChainConfig> chains;  // each names handlers or those before it
+  std::vector<LegConfig> legs;      // none: no SIP
   struct SipPool {
 #define POOL_OPTION(...) FIELD(__VA_ARGS__)
 #include "control/options.def"
@@ -98,6 +104,7 @@ struct Config {
 // (a.a.a... = 1, which the TOML library takes apart recursively) on the stack.
 inline constexpr size_t kConfigBytesMax = 32 * 1024;
 inline constexpr size_t kInterfacesMax = 64;
+inline constexpr size_t kChainsMax = 64;
 inline constexpr size_t kLegsMax = 64;
 
 // The built-in one: everything on the loopback interface, sockets in

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "base/address.h"
+#include "base/nearest.h"
 
 namespace sluice::control {
 namespace {
@@ -158,16 +162,102 @@ void CheckLegPeer(const toml::table& table, const LegConfig& leg,
   }
 }
 
+constexpr std::string_view kHandlers[] = {
+#define HANDLER(name, Make) #name,
+#include "control/handlers.def"
+#undef HANDLER
+};
+
+bool IsHandler(std::string_view name) {
+  return std::find(std::begin(kHandlers), std::end(kHandlers), name) !=
+         std::end(kHandlers);
+}
+
+const ChainConfig* FindChain(const Config& config, std::string_view name) {
+  for (const ChainConfig& chain : config.chains) {
+    if (chain.name == name) return &chain;
+  }
+  return nullptr;
+}
+
+// Calls visit(handler) for each station of a chain. Stops, and returns false,
+// when `left` of them have been: chains that name each other grow fast.
+bool EachStation(const Config& config, const std::vector<std::string>& names,
+                 size_t* left,
+                 absl::FunctionRef<void(std::string_view)> visit) {
+  for (const std::string& name : names) {
+    if (*left == 0) return false;
+    --*left;
+    visit(name);
+    const ChainConfig* chain = FindChain(config, name);
+    if (chain != nullptr && !IsHandler(name) &&
+        !EachStation(config, chain->handlers, left, visit)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// A list of handlers and chains, those of `config` being the ones it may name.
+void CheckHandlers(const toml::table& table, const char* section,
+                   const char* name_of_list,
+                   const std::vector<std::string>& names, const Config& config,
+                   Complain complain) {
+  const toml::source_region& place = Place(table, name_of_list);
+  const std::string key = absl::StrFormat("%s.%s", section, name_of_list);
+  if (names.empty()) {
+    complain(place, absl::StrFormat("%s must not be empty", key));
+    return;
+  }
+  std::vector<std::string> known(std::begin(kHandlers), std::end(kHandlers));
+  for (const ChainConfig& chain : config.chains) known.push_back(chain.name);
+  for (size_t i = 0; i < names.size(); ++i) {
+    // An empty one has been refused as a word.
+    if (names[i].empty() || Has(known, names[i])) continue;
+    const toml::array* list = table[name_of_list].as_array();
+    complain(
+        list == nullptr ? place : list->get(i)->source(),
+        absl::StrFormat("%s \"%s\": the nearest is \"%s\" of %s", key, names[i],
+                        Nearest(names[i], known), absl::StrJoin(known, ", ")));
+  }
+  size_t left = kStationsMax;
+  if (!EachStation(config, names, &left, [](std::string_view) {})) {
+    complain(place, absl::StrFormat("%s: a message would pass more than %u "
+                                    "handlers",
+                                    key, kStationsMax));
+  }
+}
+
+// Two tables of one name; `all` are those before it.
+template <typename Table>
+void CheckName(const toml::table& table, const char* section, const Table& mine,
+               const std::vector<Table>& all, Complain complain) {
+  for (const Table& other : all) {
+    if (other.name != mine.name) continue;
+    complain(
+        Place(table, "name"),
+        absl::StrFormat("%s.name \"%s\" is there twice", section, mine.name));
+  }
+}
+
 }  // namespace
+
+void CheckChain(const toml::table& table, const ChainConfig& chain,
+                const Config& config, Complain complain) {
+  CheckName(table, kChainSection, chain, config.chains, complain);
+  if (IsHandler(chain.name)) {
+    complain(Place(table, "name"),
+             absl::StrFormat("%s.name \"%s\" is a handler's", kChainSection,
+                             chain.name));
+  }
+  CheckHandlers(table, kChainSection, "handlers", chain.handlers, config,
+                complain);
+}
 
 void CheckInterface(const toml::table& table, const InterfaceConfig& interface,
                     const Config& config, Complain complain) {
+  CheckName(table, kInterfaceSection, interface, config.interfaces, complain);
   for (const InterfaceConfig& other : config.interfaces) {
-    if (other.name == interface.name) {
-      complain(Place(table, "name"),
-               absl::StrFormat("%s.name \"%s\" is there twice",
-                               kInterfaceSection, interface.name));
-    }
     // The same ports would be given out twice.
     if (other.address == interface.address) {
       complain(Place(table, "address"),
@@ -187,13 +277,7 @@ void CheckInterface(const toml::table& table, const InterfaceConfig& interface,
 
 void CheckLeg(const toml::table& table, const LegConfig& leg,
               const Config& config, Complain complain) {
-  for (const LegConfig& other : config.legs) {
-    if (other.name == leg.name) {
-      complain(Place(table, "name"),
-               absl::StrFormat("%s.name \"%s\" is there twice", kLegSection,
-                               leg.name));
-    }
-  }
+  CheckName(table, kLegSection, leg, config.legs, complain);
   if (std::none_of(
           config.interfaces.begin(), config.interfaces.end(),
           [&](const InterfaceConfig& i) { return i.name == leg.media; })) {
@@ -203,11 +287,13 @@ void CheckLeg(const toml::table& table, const LegConfig& leg,
   }
   CheckLegListeners(table, leg, config, complain);
   CheckLegPeer(table, leg, complain);
-  if (leg.chain.empty()) {
-    complain(Place(table, "chain"),
-             absl::StrFormat("%s.chain must not be empty", kLegSection));
-  }
-  if (!Has(leg.chain, "authorize")) return;
+  CheckHandlers(table, kLegSection, "chain", leg.chain, config, complain);
+  bool authorizes = false;
+  size_t left = kStationsMax;
+  EachStation(config, leg.chain, &left, [&](std::string_view name) {
+    authorizes = authorizes || name == "authorize";
+  });
+  if (!authorizes) return;
   if (config.sip_auth.users.empty()) {
     complain(Place(table, "chain"),
              absl::StrFormat("%s.chain has \"authorize\": name the users in "

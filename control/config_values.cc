@@ -350,10 +350,6 @@ std::optional<std::string> JudgeName(absl::string_view names,
                       "\" of ", absl::StrJoin(known, ", "));
 }
 
-std::optional<std::string> JudgeHandler(const std::string& value) {
-  return JudgeName("dropper blocker authorize registrar redirect proxy", value);
-}
-
 std::optional<std::string> JudgeAlgorithm(const std::string& value) {
   return JudgeName("SHA-512-256 SHA-256 MD5", value);
 }
@@ -527,13 +523,13 @@ void Read(const toml::node& node, Flag, bool* out, Refuse no) {
 void Read(const toml::node& node, AnyText, std::string* out, Refuse no) {
   ReadText(node, JudgeNothing, out, no);
 }
-void Read(const toml::node& node, AnyTexts, std::vector<std::string>* out,
+void Read(const toml::node& node, Methods, std::vector<std::string>* out,
           Refuse no) {
-  ReadList(node, JudgeNothing, out, no);
+  ReadList(node, JudgeMethod, out, no);
 }
-void Read(const toml::node& node, Chain, std::vector<std::string>* out,
+void Read(const toml::node& node, Words, std::vector<std::string>* out,
           Refuse no) {
-  ReadList(node, JudgeHandler, out, no);
+  ReadList(node, JudgeWord, out, no);
 }
 void Read(const toml::node& node, Algorithms, std::vector<std::string>* out,
           Refuse no) {

@@ -36,8 +36,8 @@ struct HttpListener {};       // "ADDRESS:PORT", or empty
 struct SocketPath {};         // absolute, fits sockaddr_un, or empty
 struct Flag {};               // true, false
 struct AnyText {};            // without control characters
-struct AnyTexts {};           // a list of such
-struct Chain {};              // names of handlers
+struct Words {};              // a list of Word
+struct Methods {};            // a list of SIP methods, as INVITE
 struct Algorithms {};         // names of digest algorithms
 struct TextMap {};            // { "key" = "text", ... }
 struct ProxyMap {};           // { "domain" = "sip:...", ... }
@@ -83,9 +83,9 @@ void Read(const toml::node& node, Named, sip::ClientCertificate* out,
           Refuse no);
 void Read(const toml::node& node, Flag, bool* out, Refuse no);
 void Read(const toml::node& node, AnyText, std::string* out, Refuse no);
-void Read(const toml::node& node, AnyTexts, std::vector<std::string>* out,
+void Read(const toml::node& node, Methods, std::vector<std::string>* out,
           Refuse no);
-void Read(const toml::node& node, Chain, std::vector<std::string>* out,
+void Read(const toml::node& node, Words, std::vector<std::string>* out,
           Refuse no);
 void Read(const toml::node& node, Algorithms, std::vector<std::string>* out,
           Refuse no);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -14,19 +15,14 @@
 #include "control/local_relay.h"
 #include "control/manager_options.h"
 #include "control/nathelper_client.h"
+#include "control/sip_handlers.h"
 #include "control/target_policy.h"
-#include "sip/authorize.h"
 #include "sip/bad_frame.h"
-#include "sip/digest.h"
-#include "sip/gates.h"
 #include "sip/keys.h"
 #include "sip/leg.h"
-#include "sip/location.h"
 #include "sip/media_nat.h"
-#include "sip/registrar.h"
 #include "sip/resolver.h"
 #include "sip/router.h"
-#include "sip/stateless_proxy.h"
 
 namespace sluice::control {
 namespace {
@@ -56,20 +52,6 @@ sip::PoolOptions PoolOf(const Config::SipPool& from) {
   return pool;
 }
 
-// The users of the file as it was last read.
-class Users final : public sip::UserStore {
- public:
-  explicit Users(std::unique_ptr<sip::UserStore> now) : now_(std::move(now)) {}
-  void Replace(std::unique_ptr<sip::UserStore> by) { now_ = std::move(by); }
-  std::optional<std::string> A1(std::string_view user, std::string_view realm,
-                                sip::DigestAlgorithm algorithm) override {
-    return now_->A1(user, realm, algorithm);
-  }
-
- private:
-  std::unique_ptr<sip::UserStore> now_;
-};
-
 }  // namespace
 
 // In the order in which they need each other; destroyed the other way round.
@@ -80,6 +62,7 @@ struct SipService::Parts {
   net::EventLoop& loop;
   const Config config;
   SipTrace trace;
+  std::function<bool(const Endpoint&)> allowed;  // messages to there
   std::unique_ptr<sip::Keys> keys;
   sip::Legs legs;
   std::unique_ptr<sip::Resolver> resolver;
@@ -89,19 +72,12 @@ struct SipService::Parts {
   // `relay`, when it is another node's.
   const NatHelperClient* remote = nullptr;
   std::unique_ptr<sip::MediaNat> media;
-  std::unique_ptr<sip::LocationStore> store;
-  std::unique_ptr<Users> users;
-  std::unique_ptr<sip::NonceBook> nonces;
-  std::unique_ptr<sip::Digest> digest;
-  std::vector<std::unique_ptr<sip::Handler>> handlers;
-  sip::Registrar* registrar = nullptr;
+  std::unique_ptr<SipHandlers> handlers;
 
   absl::Status MakeLegs();
   absl::Status MakeSockets();
   absl::Status MakeRelay(SessionVerbs& verbs);
   absl::Status MakeHandlers();
-  absl::StatusOr<sip::Handler*> Named(const std::string& name);
-  absl::Status MakeAuthorize();
 };
 
 absl::Status SipService::Parts::MakeLegs() {
@@ -127,7 +103,7 @@ absl::Status SipService::Parts::MakeLegs() {
               [](const auto& a, const auto& b) {
                 return a.digits.size() > b.digits.size();
               });
-    leg->anchor = config.sip.anchor;
+    leg->anchor = from.anchor;
     leg->trusted = from.trusted;
     bool found = false;
     for (const InterfaceConfig& interface : config.interfaces) {
@@ -174,6 +150,7 @@ absl::Status SipService::Parts::MakeSockets() {
         [this, leg](const sip::Peer& peer, std::string_view octets) {
           dispatcher->OnMessage(*leg, peer, octets);
         });
+    leg->sockets->SetAnswerPolicy(allowed);
     // It is no message: no chain sees it.
     leg->sockets->SetRefuser(
         [this](const sip::Peer& peer, std::string_view header, int code) {
@@ -196,135 +173,16 @@ absl::Status SipService::Parts::MakeRelay(SessionVerbs& verbs) {
   return absl::OkStatus();
 }
 
-absl::Status SipService::Parts::MakeAuthorize() {
-  const Config::SipAuth& from = config.sip_auth;
-  if (from.users.empty()) {
-    return Bad("a chain has \"authorize\", but sip.auth.users names no file");
-  }
-  sip::Digest::Options options;
-  options.realm = from.realm.empty() && !config.sip.domains.empty()
-                      ? config.sip.domains.front()
-                      : from.realm;
-  options.opaque = from.opaque;
-  options.algorithms.clear();
-  for (const std::string& name : from.algorithms) {
-    const auto algorithm = sip::DigestAlgorithmOf(name);
-    if (!algorithm) return Bad(Cat("sip.auth.algorithms: ", name));
-    options.algorithms.push_back(*algorithm);
-  }
-  sip::Authorize::Options gate{.realm = options.realm,
-                               .i_am_proxy = from.i_am_proxy,
-                               .methods = from.methods,
-                               .domains = from.domains,
-                               .filters = {}};
-  for (const auto& [method, names] : from.filters) {
-    // "FromIsRealm FromIsAuthUser, ToIsFrom": any of the lists, all of its
-    // names.
-    std::vector<std::vector<sip::Authorize::Filter>> any(1);
-    std::string word;
-    for (const char c : names + ",") {
-      if (c != ' ' && c != ',') {
-        word += c;
-        continue;
-      }
-      if (!word.empty()) {
-        const auto filter = sip::Authorize::FilterOf(word);
-        if (!filter) return Bad(Cat("sip.auth.filters: ", word));
-        any.back().push_back(*filter);
-        word.clear();
-      }
-      if (c == ',') any.emplace_back();
-    }
-    any.pop_back();
-    gate.filters.emplace_back(method, std::move(any));
-  }
-  ASSIGN_OR_RETURN(auto opened, sip::UserStore::Open(from.users));
-  users = std::make_unique<Users>(std::move(opened));
-  nonces = std::make_unique<sip::NonceBook>(keys->Derive("nonce"),
-                                            Micros::Seconds(from.nonce_ttl_s));
-  digest = std::make_unique<sip::Digest>(std::move(options), *users, *nonces);
-  handlers.push_back(
-      std::make_unique<sip::Authorize>(*dispatcher, *digest, std::move(gate)));
-  return absl::OkStatus();
-}
-
-// One of each kind serves all legs.
-absl::StatusOr<sip::Handler*> SipService::Parts::Named(
-    const std::string& name) {
-  for (const auto& handler : handlers) {
-    if (handler->name() == name) return handler.get();
-  }
-  if (name == "proxy") {
-    handlers.push_back(std::make_unique<sip::StatelessProxy>(
-        *dispatcher, *router, *keys, media.get(),
-        sip::StatelessProxy::Options{
-            .force_rewrite = config.sip.force_rewrite,
-            .rewrite_contact = config.sip.rewrite_contact}));
-  } else if (name == "registrar" || name == "redirect") {
-    if (registrar == nullptr) {
-      const Config::SipRegistrar& from = config.sip_registrar;
-      ASSIGN_OR_RETURN(
-          store, sip::LocationStore::Open(loop, {.database = from.database,
-                                                 .wall_clock = WallClock}));
-      auto made = std::make_unique<sip::Registrar>(
-          *dispatcher, *store,
-          sip::Registrar::Options{.domains = from.domains.empty()
-                                                 ? config.sip.domains
-                                                 : from.domains,
-                                  .min_expires = from.min_expires_s,
-                                  .max_expires = from.max_expires_s,
-                                  .max_contacts = from.max_contacts,
-                                  .wall_clock = WallClock});
-      registrar = made.get();
-      handlers.push_back(std::move(made));
-    }
-    if (name == "redirect") {
-      handlers.push_back(
-          std::make_unique<sip::Redirect>(*dispatcher, *registrar));
-    } else {
-      return registrar;
-    }
-  } else if (name == "authorize") {
-    RETURN_IF_ERROR(MakeAuthorize());
-  } else if (name == "blocker") {
-    std::vector<sip::Blocker::Rule> rules;
-    for (const auto& [method, answer] : config.sip.block) {
-      auto rule = sip::Blocker::RuleOf(method, answer);
-      if (!rule) {
-        return Bad(Cat("sip.block: ", method, " = \"", answer,
-                       "\" is no answer; write it as \"403 Forbidden\""));
-      }
-      rules.push_back(*std::move(rule));
-    }
-    handlers.push_back(
-        std::make_unique<sip::Blocker>(*dispatcher, std::move(rules)));
-  } else if (name == "dropper") {
-    const Config::SipDropper& from = config.sip_dropper;
-    sip::Dropper::Options options{
-        .per_second = static_cast<double>(from.per_second),
-        .burst = static_cast<double>(from.burst),
-        .methods = from.methods,
-        .patterns = {}};
-    for (const auto& [header, text] : from.patterns) {
-      options.patterns.push_back({.header = header, .text = text});
-    }
-    handlers.push_back(
-        std::make_unique<sip::Dropper>(*dispatcher, std::move(options)));
-  } else {
-    return Bad(Cat("no handler is called \"", name,
-                   "\"; there are dropper, blocker, authorize, redirect, "
-                   "registrar, proxy"));
-  }
-  return handlers.back().get();
-}
-
 absl::Status SipService::Parts::MakeHandlers() {
+  handlers = std::make_unique<SipHandlers>(
+      SipHandlers::World{.loop = loop,
+                         .config = config,
+                         .keys = *keys,
+                         .router = *router,
+                         .dispatcher = *dispatcher,
+                         .media = *media});
   for (size_t i = 0; i < legs.size(); ++i) {
-    std::vector<sip::Handler*> chain;
-    for (const std::string& name : config.legs[i].chain) {
-      ASSIGN_OR_RETURN(sip::Handler * handler, Named(name));
-      chain.push_back(handler);
-    }
+    ASSIGN_OR_RETURN(auto chain, handlers->Chain(config.legs[i].chain));
     dispatcher->SetChain(*legs[i], std::move(chain));
   }
   return absl::OkStatus();
@@ -346,8 +204,7 @@ absl::StatusOr<std::unique_ptr<SipService>> SipService::Create(
   const std::string seed = parts->keys->Derive("resolver");
   std::memcpy(&names.seed, seed.data(), sizeof names.seed);
   ASSIGN_OR_RETURN(parts->resolver, sip::Resolver::Create(loop, names));
-  sip::Router::Options routes{.domains = {}, .domain2proxy = {}, .allowed = {}};
-  // The media's rules hold for requests, too (M5, P16): strangers choose where
+  // The media's rules hold for messages, too (M5, P16): strangers choose where
   // both go.
   TargetPolicy::Options targets;
   targets.deny = Networks(config.relay.deny_targets);
@@ -361,12 +218,14 @@ absl::StatusOr<std::unique_ptr<SipService>> SipService::Create(
       if (own) targets.own.push_back(own->ip);
     }
   }
-  routes.allowed = [policy =
+  parts->allowed = [policy =
                         TargetPolicy(std::move(targets))](const Endpoint& to) {
     return policy
         .Check(to.ip, to.port.host(), 1, [](const Endpoint&) { return false; })
         .ok();
   };
+  sip::Router::Options routes{
+      .domains = {}, .domain2proxy = {}, .allowed = parts->allowed};
   for (const std::string& d : config.sip.domains) {
     routes.domains.push_back(Lower(d));
   }
@@ -412,11 +271,7 @@ absl::Status SipService::Reload() {
   // All files are read before any of them is used.
   ASSIGN_OR_RETURN(sip::Keys keys,
                    sip::Keys::Load(parts_->config.sip.key_file));
-  std::unique_ptr<sip::UserStore> users;
-  if (parts_->users != nullptr) {
-    ASSIGN_OR_RETURN(users,
-                     sip::UserStore::Open(parts_->config.sip_auth.users));
-  }
+  ASSIGN_OR_RETURN(auto users, parts_->handlers->LoadUsers());
   std::vector<std::shared_ptr<const sip::TlsContext>> tls;
   for (const auto& leg : parts_->legs) {
     ASSIGN_OR_RETURN(tls.emplace_back(), leg->sockets->LoadTls());
@@ -426,13 +281,14 @@ absl::Status SipService::Reload() {
   }
   // Without a file a new key would end every dialog that is up.
   if (!parts_->config.sip.key_file.empty()) *parts_->keys = std::move(keys);
-  if (users != nullptr) parts_->users->Replace(std::move(users));
+  parts_->handlers->UseUsers(std::move(users));
   return absl::OkStatus();
 }
 
 void SipService::Flush() {
-  if (parts_->store == nullptr) return;
-  const absl::Status flushed = parts_->store->Flush();
+  sip::LocationStore* const store = parts_->handlers->store();
+  if (store == nullptr) return;
+  const absl::Status flushed = store->Flush();
   if (!flushed.ok()) {
     log::Line("registrations were not written")
         .With("why", std::string(flushed.message()))
@@ -465,10 +321,11 @@ SipService::RegistrationPage SipService::Registrations(const std::string& aor,
                                                        size_t offset,
                                                        size_t limit) const {
   RegistrationPage page;
-  if (parts_->store == nullptr) return page;
+  sip::LocationStore* const store = parts_->handlers->store();
+  if (store == nullptr) return page;
   const int64_t now = WallClock();
   std::vector<std::pair<std::string, const sip::Binding*>> all;
-  parts_->store->ForEach(
+  store->ForEach(
       [&](std::string_view name, const std::vector<sip::Binding>& bindings) {
         if (!aor.empty() && name != aor) return true;
         for (const sip::Binding& b : bindings) {
@@ -592,7 +449,7 @@ std::vector<SipService::Number> SipService::Numbers() const {
                      value});
     }
   }
-  for (const auto& handler : parts_->handlers) {
+  for (const auto& handler : parts_->handlers->all()) {
     for (const sip::Handler::Number& n : handler->Counters()) {
       out.push_back({Cat("sip_", handler->name(), "_", n.name),
                      "Of a handler of the chains",
@@ -604,9 +461,9 @@ std::vector<SipService::Number> SipService::Numbers() const {
             ValuesOf(parts_->media->counters()), &out);
   AddValues("resolver", "Of the search for names",
             ValuesOf(parts_->resolver->counters()), &out);
-  if (parts_->store != nullptr) {
+  if (const sip::LocationStore* store = parts_->handlers->store()) {
     AddValues("location", "Of the registrations' store",
-              ValuesOf(parts_->store->counters()), &out);
+              ValuesOf(store->counters()), &out);
   }
   if (parts_->remote != nullptr) {
     AddValues("nathelper", "Of requests to another node's relay",

@@ -38,7 +38,7 @@ Dispatcher::Dispatcher(Legs& legs, const Keys& keys,
       chains_(legs.size()) {}
 
 void Dispatcher::SetChain(const Leg& leg, std::vector<Handler*> chain) {
-  chains_[leg.index] = std::move(chain);
+  chains_[leg.index] = ReceiveChain(leg.name, std::move(chain), {});
 }
 
 Leg* Dispatcher::FindLeg(std::string_view name) {
@@ -132,9 +132,7 @@ void Dispatcher::OnRequest(Leg& leg, const Peer& from, Refusal refusal) {
     leg.sockets->Remember(from.connection,
                           TransactionOf(message_, *message_.top_via()));
   }
-  for (Handler* handler : chains_[leg.index]) {
-    if (handler->Receive(in) == Handler::Handled::kMine) return;
-  }
+  if (chains_[leg.index].Receive(in) == Handler::Handled::kMine) return;
   Reply(in, 404, ReasonOf(404));
 }
 
@@ -142,9 +140,7 @@ void Dispatcher::OnResponse(Leg& leg, const Peer& from, Refusal refusal) {
   ++counters_.responses_in;
   if (refusal) return Drop(SipDrop::k_bad_response);
   Incoming in(message_, leg, from, clock_());
-  for (Handler* handler : chains_[leg.index]) {
-    if (handler->Receive(in) == Handler::Handled::kMine) return;
-  }
+  if (chains_[leg.index].Receive(in) == Handler::Handled::kMine) return;
   Drop(SipDrop::k_no_handler);
 }
 

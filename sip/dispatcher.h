@@ -14,6 +14,7 @@
 #include "sip/keys.h"
 #include "sip/leg.h"
 #include "sip/message.h"
+#include "sip/receive_chain.h"
 #include "sip/resolver.h"
 
 namespace sluice::sip {
@@ -144,7 +145,7 @@ class Dispatcher final {
   const Keys& keys_;
   const ContactTokens tokens_;
   const std::function<Micros()> clock_;
-  std::vector<std::vector<Handler*>> chains_;  // by leg index
+  std::vector<ReceiveChain> chains_;  // by leg index
   TraceSink trace_;
   SipCounters counters_;
   Message message_;  // of the turn; large, so made once

@@ -32,13 +32,18 @@ force_rewrite = true
 domain2proxy = { "example.net" = "sip:192.0.2.1:5060", "*" = "sips:[::1]" }
 block = { SUBSCRIBE = "403 No \"way\"", PUBLISH = "405" }
 trace_messages = 7
+[[sip.chain]]
+name = "doors"
+handlers = ["dropper", "blocker"]
+methods = ["INVITE", "REGISTER"]
 [[sip.leg]]
 name = "outside"
 trusted = true
+anchor = "never"
 listen = ["udp:192.0.2.7:5060", "tls:192.0.2.7:5061"]
 advertise = "198.51.100.7"
 media = "out"
-chain = ["dropper", "blocker", "authorize", "registrar", "redirect", "proxy"]
+chain = ["doors", "authorize", "registrar", "redirect", "proxy"]
 outgoing_proxy = "sip:192.0.2.1;transport=tcp"
 dst = "192.0.2.1:5060"
 connected = true
@@ -125,19 +130,25 @@ TEST(SipConfig, EveryValueOfAFileArrives) {
       config.sip.block,
       ElementsAre(Pair("PUBLISH", "405"), Pair("SUBSCRIBE", "403 No \"way\"")));
   EXPECT_EQ(config.sip.trace_messages, 7u);
+  ASSERT_EQ(config.chains.size(), 1u);
+  EXPECT_EQ(config.chains[0].name, "doors");
+  EXPECT_THAT(config.chains[0].handlers, ElementsAre("dropper", "blocker"));
+  EXPECT_THAT(config.chains[0].methods, ElementsAre("INVITE", "REGISTER"));
   ASSERT_EQ(config.legs.size(), 2u);
   const LegConfig& leg = config.legs[0];
   EXPECT_EQ(leg.name, "outside");
   EXPECT_THAT(leg.listen,
               ElementsAre("udp:192.0.2.7:5060", "tls:192.0.2.7:5061"));
   EXPECT_EQ(leg.advertise, IpAddress::V4(198, 51, 100, 7));
-  EXPECT_EQ(leg.chain.size(), 6u);
+  EXPECT_EQ(leg.chain.size(), 5u);
+  EXPECT_EQ(leg.anchor, sip::Anchor::kNever);
   EXPECT_EQ(leg.dst, "192.0.2.1:5060");
   EXPECT_TRUE(leg.connected);
   EXPECT_THAT(leg.prefix, ElementsAre(Pair("+43", "at.example.com"),
                                       Pair("0049", "de.example.com")));
   EXPECT_EQ(leg.tls_client, sip::ClientCertificate::kRequire);
   EXPECT_EQ(config.legs[1].name, "inside");
+  EXPECT_EQ(config.legs[1].anchor, sip::Anchor::kAlways) << "as [sip] has it";
   EXPECT_EQ(config.sip_pool.max_sip_header, 8192u);
   EXPECT_EQ(config.sip_pool.max_sip_body, 0u);
   EXPECT_EQ(config.sip_registrar.max_expires_s, 3600u);
@@ -192,10 +203,40 @@ TEST(SipConfig, ShowsALegAsACommentWhenThereIsNone) {
   }
   const Config config = Good(open);
   ASSERT_EQ(config.legs.size(), 1u);
-  EXPECT_THAT(Differences(config, Good("[[sip.leg]]\n")), IsEmpty());
+  EXPECT_THAT(Differences(config, Good("[[sip.chain]]\n[[sip.leg]]\n")),
+              IsEmpty());
   // And there is no example where there are legs.
   EXPECT_THAT(PrintConfig(config), Not(HasSubstr("#[[")));
   EXPECT_THAT(PrintConfig(config), HasSubstr("\n[[sip.leg]]\n# "));
+}
+
+TEST(SipConfig, AChainMayStandInALaterOne) {
+  const Config config = Good(
+      "[[sip.chain]]\nname = \"a\"\nhandlers = [\"blocker\"]\n"
+      "[[sip.chain]]\nname = \"b\"\nhandlers = [\"dropper\", \"a\"]\n"
+      "[[sip.leg]]\nchain = [\"b\", \"proxy\"]\n");
+  ASSERT_EQ(config.chains.size(), 2u);
+  EXPECT_THAT(config.chains[1].handlers, ElementsAre("dropper", "a"));
+}
+
+TEST(SipConfig, AuthorizeIsFoundInsideOfChains) {
+  EXPECT_THAT(Bad("[[sip.chain]]\nname = \"a\"\nhandlers = [\"authorize\"]\n"
+                  "[[sip.leg]]\nchain = [\"a\"]\n"),
+              HasSubstr("t.toml:5: sip.leg.chain has \"authorize\": name the "
+                        "users in sip.auth.users"));
+}
+
+// Each names the one before it twice: a page of them would be 2^64 handlers.
+TEST(SipConfig, ChainsOfChainsDoNotGrowWithoutBound) {
+  std::string text;
+  for (int i = 0; i < 64; ++i) {
+    const std::string inside =
+        i == 0 ? "\"proxy\"" : absl::StrCat("\"c", i - 1, "\"");
+    absl::StrAppend(&text, "[[sip.chain]]\nname = \"c", i, "\"\nhandlers = [",
+                    inside, ", ", inside, "]\n");
+  }
+  EXPECT_THAT(Bad(text), StartsWith("t.toml:18: sip.chain.handlers: a message "
+                                    "would pass more than 64 handlers\n"));
 }
 
 TEST(SipConfig, ExplainsAKeyOnceForAllLegs) {
@@ -297,6 +338,22 @@ const BadCase kBadCases[] = {
      "blocker, authorize, registrar, redirect, proxy"},
     {"no handler", "[[sip.leg]]\nchain = []\n",
      "t.toml:2: sip.leg.chain must not be empty"},
+    {"no handler of a chain", "[[sip.chain]]\nhandlers = []\n",
+     "t.toml:2: sip.chain.handlers must not be empty"},
+    {"chain in itself", "[[sip.chain]]\nname = \"a\"\nhandlers = [\"a\"]\n",
+     "t.toml:3: sip.chain.handlers \"a\": the nearest is"},
+    {"chain of a later one",
+     "[[sip.chain]]\nname = \"a\"\nhandlers = [\"bee\"]\n"
+     "[[sip.chain]]\nname = \"bee\"\n",
+     "t.toml:3: sip.chain.handlers \"bee\": the nearest is"},
+    {"chain twice", "[[sip.chain]]\n[[sip.chain]]\nname = \"chain\"\n",
+     "t.toml:3: sip.chain.name \"chain\" is there twice"},
+    {"chain that is called as a handler", "[[sip.chain]]\nname = \"proxy\"\n",
+     "t.toml:2: sip.chain.name \"proxy\" is a handler's"},
+    {"methods of a chain", "[[sip.chain]]\nmethods = [\"invite\"]\n",
+     "t.toml:2: sip.chain.methods \"invite\": must be a method"},
+    {"anchor of a leg", "[[sip.leg]]\nanchor = \"sometimes\"\n",
+     "t.toml:2: sip.leg.anchor \"sometimes\": must be one of cross-leg"},
     {"authorize without users",
      "[sip.auth]\nrealm = \"r\"\n[[sip.leg]]\nchain = [\"authorize\"]\n",
      "t.toml:4: sip.leg.chain has \"authorize\": name the users in "

@@ -429,10 +429,11 @@ TEST(Options, EveryKeyIsPrintedOnceWithItsHelpAbove) {
   const std::string printed = PrintConfig(DefaultConfig());
   for (const OptionInfo& option : ListOptions()) {
     const std::string key = option.key.substr(option.key.rfind('.') + 1);
-    // Of a leg, there is but an example.
-    const bool leg = option.key.starts_with("sip.leg.");
+    // Of a leg and a chain, there is but an example.
+    const bool example = option.key.starts_with("sip.leg.") ||
+                         option.key.starts_with("sip.chain.");
     EXPECT_THAT(printed,
-                HasSubstr(absl::StrCat(leg ? "\n#" : "\n", key, " = ")));
+                HasSubstr(absl::StrCat(example ? "\n#" : "\n", key, " = ")));
     // Wrapping is undone, so that a help text is found whole.
     EXPECT_THAT(absl::StrReplaceAll(printed, {{"\n# ", " "}}),
                 HasSubstr(option.help));

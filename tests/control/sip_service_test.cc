@@ -5,7 +5,6 @@
 
 #include "control/sip_service.h"
 
-#include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -16,7 +15,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "control/metrics.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
 #include "sip/transport.h"
 #include "tests/base/temp_folder.h"
 #include "tests/control/fake_verbs.h"
@@ -26,6 +28,8 @@
 
 namespace sluice::control {
 namespace {
+
+using ::testing::StartsWith;
 
 using sip::Authority;
 using sip::Node;
@@ -71,6 +75,19 @@ class SipServiceTest : public TransportWorld {
                     sip::Request("hello"), name);
     TurnUntil([&] { return client.sent[sent].has_value(); });
     return client.sent[sent]->ok();
+  }
+  // What a phone is answered on the first leg.
+  std::string AnswerTo(const std::string& method) {
+    Node& phone = Make(Transport::kUdp);
+    const std::string at = phone.at(Transport::kUdp).ToString();
+    phone.Send({.transport = Transport::kUdp, .address = At(0)},
+               Cat(method, " sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP ", at,
+                   ";branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\n"
+                   "To: <sip:a@example.com>\r\nCall-ID: c\r\nCSeq: 1 ",
+                   method, "\r\nContact: <sip:a@", at,
+                   ">\r\nExpires: 60\r\nContent-Length: 0\r\n\r\n"));
+    TurnUntil([&] { return phone.got.size() == 1; });
+    return phone.got.empty() ? "" : phone.got[0].octets;
   }
   // By name and labels, as the page has them.
   std::map<std::string, uint64_t> Numbers() const {
@@ -183,6 +200,18 @@ TEST_F(SipServiceTest, AConnectedLegHearsItsPeerAlone) {
   EXPECT_EQ(Numbers()["sip_transport_strangers leg=one"], 0u);
 }
 
+TEST_F(SipServiceTest, ChainsOfTheConfigurationStandInEachOther) {
+  config_.sip.block = {{"MESSAGE", "403 Not here"}};
+  ChainConfig doors{.name = "doors", .handlers = {"blocker"}, .methods = {}};
+  ChainConfig calls{
+      .name = "calls", .handlers = {"doors"}, .methods = {"MESSAGE"}};
+  config_.chains = {doors, calls};
+  AddLeg("one", "udp:127.0.0.1:0").chain = {"calls", "registrar"};
+  Start();
+  EXPECT_THAT(AnswerTo("MESSAGE"), StartsWith("SIP/2.0 403 Not here\r\n"));
+  EXPECT_THAT(AnswerTo("OPTIONS"), StartsWith("SIP/2.0 404 "));
+}
+
 TEST_F(SipServiceTest, TellsAllThatItsPartsCount) {
   AddLeg("one", "udp:127.0.0.1:0");
   Start();
@@ -227,20 +256,7 @@ TEST_F(SipServiceTest, TellsOfARelayOfAnotherNodeAndNoRegistrar) {
 TEST_F(SipServiceTest, CountsARegistrationInItsStore) {
   AddLeg("one", "udp:127.0.0.1:0");
   Start();
-  Node& phone = Make(Transport::kUdp);
-  const std::string at = phone.at(Transport::kUdp).ToString();
-  phone.Send(
-      {.transport = Transport::kUdp, .address = At(0)},
-      "REGISTER sip:example.com SIP/2.0\r\n"
-      "Via: SIP/2.0/UDP " +
-          at +
-          ";branch=z9hG4bK1\r\n"
-          "From: <sip:a@example.com>;tag=1\r\nTo: <sip:a@example.com>\r\n"
-          "Call-ID: c\r\nCSeq: 1 REGISTER\r\nContact: <sip:a@" +
-          at + ">\r\nExpires: 60\r\nContent-Length: 0\r\n\r\n");
-  TurnUntil([&] { return phone.got.size() == 1; });
-  EXPECT_TRUE(phone.got[0].octets.starts_with("SIP/2.0 200 "))
-      << phone.got[0].octets;
+  EXPECT_THAT(AnswerTo("REGISTER"), StartsWith("SIP/2.0 200 "));
   EXPECT_EQ(Numbers()["sip_location_stored"], 1u);
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <string>
 
+#include "sip/receive_chain.h"
 #include "tests/sip/sip_world.h"
 
 namespace sluice::sip {
@@ -49,6 +50,39 @@ TEST_F(Gates, ABlockedMethodIsAnswered) {
   bob.Respond(request, {});
   EXPECT_EQ(StatusOf(alice.Next()), 200);
   EXPECT_EQ(blocker.Counters()[0].value, 3u);
+}
+
+// Takes nothing, and remembers what it was shown.
+class Witness final : public Handler {
+ public:
+  std::string_view name() const override { return "witness"; }
+  Handled Receive(Incoming& in) override {
+    seen += Cat(seen.empty() ? "" : " ",
+                in.message.is_request() ? "" : "re:", in.message.method_text());
+    return Handled::kNotMine;
+  }
+  std::string seen;
+};
+
+TEST_F(Gates, AChainInAChainIsForItsMethods) {
+  Witness inner, behind;
+  Blocker blocker(*world.dispatcher, {*Blocker::RuleOf("MESSAGE", "405")});
+  ReceiveChain chain("calls", {&inner, &blocker}, {"INVITE", "MESSAGE"});
+  world.SetChains({&chain, &behind, world.proxy.get()});
+  Ask ask{.method = "INVITE", .uri = bob.uri("bob")};
+  alice.Request(leg, ask);
+  bob.Respond(bob.Next(), {});
+  EXPECT_EQ(StatusOf(alice.Next()), 200);
+  // What one of its handlers has taken goes no further.
+  ask.method = "MESSAGE";
+  alice.Request(leg, ask);
+  EXPECT_EQ(StatusOf(alice.Next()), 405);
+  ask.method = "OPTIONS";
+  alice.Request(leg, ask);
+  bob.Respond(bob.Next(), {});
+  EXPECT_EQ(StatusOf(alice.Next()), 200);
+  EXPECT_EQ(inner.seen, "INVITE re:INVITE MESSAGE");
+  EXPECT_EQ(behind.seen, "INVITE re:INVITE OPTIONS re:OPTIONS");
 }
 
 TEST(BlockerRule, HasACodeOfAFinalFailure) {
