@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "sip/cursor.h"
+#include "sip/host.h"
 
 namespace sluice::sip {
 namespace {
@@ -17,11 +19,6 @@ bool IsHex(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
   });
-}
-
-std::string Hex(uint8_t octet) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  return {kDigits[octet >> 4], kDigits[octet & 15]};
 }
 
 // A number of texts, the same on every machine. Without a key, as nobody gains
@@ -43,34 +40,65 @@ class Mark {
       Add(octets);
     }
   }
-  std::string Text() const {
-    std::string text;
-    for (int shift = 56; shift >= 0; shift -= 8) {
-      text += Hex(static_cast<uint8_t>(state_ >> shift));
+  LoopText Text() const {
+    uint8_t octets[8];
+    for (int i = 0; i < 8; ++i) {
+      octets[i] = static_cast<uint8_t>(state_ >> (56 - 8 * i));
     }
-    return text;
+    return LoopText(octets);
   }
 
  private:
   uint64_t state_ = 0;
 };
 
-// What of a message the mac covers. The texts live in `scratch`.
-struct Covered {
-  std::array<std::string_view, 6> parts;
-  std::string scratch;
+// The leg and the loop, as they stand in the branch.
+class LegAndLoop {
+ public:
+  LegAndLoop(uint8_t leg, std::string_view loop) {
+    const HexText<1> digits(&leg);
+    const std::string_view parts[] = {digits.text(), loop};
+    DCHECK(loop.size() == kLoopDigits);
+    char* end = text_.data();
+    for (const std::string_view part : parts) {
+      end = std::copy(part.begin(), part.end(), end);
+    }
+  }
+  std::string_view text() const { return {text_.data(), text_.size()}; }
+
+ private:
+  std::array<char, 2 + kLoopDigits> text_;
 };
 
-void Cover(std::string_view leg_and_loop, const Message& message,
-           const Via& via, Covered* c) {
-  const auto transport = TransportOf(via.transport);
-  const bool datagram = !transport || *transport == Transport::kUdp;
-  c->scratch =
-      Cat(Lower(via.host), ":", via.port, "|", via.received.value_or(""), "|",
-          datagram ? via.rport.value_or("") : "", "|", message.cseq());
-  c->parts = {leg_and_loop, message.call_id(),      via.transport,
-              via.branch,   via.maddr.value_or(""), c->scratch};
-}
+// What of a message the mac covers: views into it, and what has to be written
+// for it.
+class Covered {
+ public:
+  Covered(std::string_view leg_and_loop, const Message& message, const Via& via)
+      : port_(via.port), cseq_(message.cseq()) {
+    const auto transport = TransportOf(via.transport);
+    const bool datagram = !transport || *transport == Transport::kUdp;
+    CHECK(via.host.size() <= sizeof(host_));
+    std::transform(via.host.begin(), via.host.end(), host_,
+                   [](char c) { return Lower(c); });
+    parts_ = {leg_and_loop,
+              message.call_id(),
+              cseq_.text(),
+              via.transport,
+              {host_, via.host.size()},
+              port_.text(),
+              via.branch,
+              via.maddr.value_or(""),
+              via.received.value_or(""),
+              datagram ? via.rport.value_or("") : ""};
+  }
+  const std::array<std::string_view, 10>& parts() const { return parts_; }
+
+ private:
+  const Piece port_, cseq_;
+  char host_[kHostOctetsMax];
+  std::array<std::string_view, 10> parts_;
+};
 
 }  // namespace
 
@@ -88,7 +116,7 @@ std::optional<Branch> Branch::Parse(std::string_view text) {
       .mac = text.substr(2 + kLoopDigits)};
 }
 
-std::string LoopMark(const Message& request) {
+LoopText LoopMark(const Message& request) {
   // Hop-by-hop and end-to-end requirements are in RFC 5393's list because they
   // may change where a request is sent; here only these do.
   Mark mark;
@@ -104,31 +132,36 @@ std::string LoopMark(const Message& request) {
 }
 
 std::string RouteMark(const Keys& keys, const Message& message) {
-  const std::array<std::string_view, 1> parts = {message.call_id()};
+  const auto& from = message.from();
+  const std::array<std::string_view, 2> parts = {
+      message.call_id(), from ? from->tag : std::string_view()};
   return keys.Mac("route", parts);
 }
 
 bool IsRouteMark(const Keys& keys, std::string_view mark,
                  const Message& message) {
-  const std::array<std::string_view, 1> parts = {message.call_id()};
-  return keys.IsMac(mark, "route", parts);
+  bool is = false;
+  for (const auto* party : {&message.from(), &message.to()}) {
+    const std::array<std::string_view, 2> parts = {
+        message.call_id(), *party ? (*party)->tag : std::string_view()};
+    is |= keys.IsMac(mark, "route", parts);
+  }
+  return is;
 }
 
 std::string MakeBranch(const Keys& keys, uint8_t leg, std::string_view loop,
                        const Message& request, const Via& via) {
-  const std::string leg_and_loop = Cat(Hex(leg), loop);
-  Covered covered;
-  Cover(leg_and_loop, request, via, &covered);
-  return Cat(Via::kMagic, kMark, leg_and_loop,
-             keys.Mac("branch", covered.parts));
+  const LegAndLoop leg_and_loop(leg, loop);
+  const Covered covered(leg_and_loop.text(), request, via);
+  return Cat(Via::kMagic, kMark, leg_and_loop.text(),
+             keys.Mac("branch", covered.parts()));
 }
 
 bool IsBranch(const Keys& keys, const Branch& branch, const Message& response,
               const Via& next) {
-  const std::string leg_and_loop = Cat(Hex(branch.leg), branch.loop);
-  Covered covered;
-  Cover(leg_and_loop, response, next, &covered);
-  return keys.IsMac(branch.mac, "branch", covered.parts);
+  const LegAndLoop leg_and_loop(branch.leg, branch.loop);
+  const Covered covered(leg_and_loop.text(), response, next);
+  return keys.IsMac(branch.mac, "branch", covered.parts());
 }
 
 }  // namespace sluice::sip

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "sip/fields.h"
+#include "sip/hex.h"
 #include "sip/keys.h"
 #include "sip/message.h"
 
@@ -39,10 +40,13 @@ struct Branch {
   static std::optional<Branch> Parse(std::string_view branch);
 };
 
-std::string LoopMark(const Message& request);
+// 16 hexadecimal digits.
+using LoopText = HexText<8>;
+LoopText LoopMark(const Message& request);
 
 // What our Record-Route says of a dialog: whoever shows it may pass. Keyed,
-// over the Call-ID alone, since the tags are not known yet when it is made.
+// over the Call-ID and the tag of who has asked, which in the dialog is one of
+// the two; the other's is not known yet when it is made.
 std::string RouteMark(const Keys& keys, const Message& message);
 bool IsRouteMark(const Keys& keys, std::string_view mark,
                  const Message& message);

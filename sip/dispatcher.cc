@@ -202,12 +202,7 @@ void Dispatcher::SendResponse(Leg& leg, const Peer& to, std::string octets,
                     });
 }
 
-void Dispatcher::SendRequest(std::vector<Hop> hops, std::string_view call_id,
-                             std::function<void()> failed) {
-  Try(std::move(hops), 0, std::string(call_id), std::move(failed));
-}
-
-void Dispatcher::Try(std::vector<Hop> hops, size_t next, std::string call_id,
+void Dispatcher::Try(Hops hops, size_t next, std::string_view call_id,
                      std::function<void()> failed) {
   for (; next < hops.size(); ++next) {
     Hop& hop = hops[next];
@@ -222,14 +217,13 @@ void Dispatcher::Try(std::vector<Hop> hops, size_t next, std::string call_id,
       const std::string tls_name = hop.destination.tls_name;
       return leg.sockets->Send(
           to, std::move(octets), "", /*response=*/false, tls_name,
-          [this, hops = std::move(hops), next, call_id = std::move(call_id),
+          [this, hops = std::move(hops), next, call_id = std::string(call_id),
            failed = std::move(failed)](absl::Status sent) mutable {
             if (sent.ok()) {
               ++counters_.requests_forwarded;
               return;
             }
-            Try(std::move(hops), next + 1, std::move(call_id),
-                std::move(failed));
+            Try(std::move(hops), next + 1, call_id, std::move(failed));
           });
     }
     bool taken = false;

@@ -6,8 +6,10 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "base/types.h"
 #include "sip/fields.h"
 #include "sip/handler.h"
@@ -109,8 +111,11 @@ class Dispatcher final {
     uint64_t connection = 0;
     std::string octets{};  // Via and Record-Route name the leg: one text a hop
   };
-  void SendRequest(std::vector<Hop> hops, std::string_view call_id,
-                   std::function<void()> failed);
+  using Hops = absl::InlinedVector<Hop, 1>;
+  void SendRequest(Hops hops, std::string_view call_id,
+                   std::function<void()> failed) {
+    Try(std::move(hops), 0, call_id, std::move(failed));
+  }
   // `in`: the response as it came, with `next` below our Via.
   void SendResponse(Leg& leg, const Peer& to, std::string octets,
                     const Message& in, const Via& next);
@@ -134,7 +139,7 @@ class Dispatcher final {
   SipCounters& mutable_counters() { return counters_; }
 
  private:
-  void Try(std::vector<Hop> hops, size_t next, std::string call_id,
+  void Try(Hops hops, size_t next, std::string_view call_id,
            std::function<void()> failed);
   void OnRequest(Leg& leg, const Peer& from, Refusal refusal);
   void OnResponse(Leg& leg, const Peer& from, Refusal refusal);

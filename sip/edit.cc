@@ -1,7 +1,6 @@
 #include "sip/edit.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -12,14 +11,13 @@ namespace {
 
 // Via, Max-Forwards, Record-Route, Route, Request-URI, Contact, body, length.
 constexpr size_t kUsualChanges = 8;
+constexpr size_t kUsualOctets = 512;
 
 }  // namespace
 
 Edit::Edit(const Message& message)
     : message_(message),
-      has_length_(message.Find(HeaderId::kContentLength) != nullptr) {
-  changes_.reserve(kUsualChanges);
-}
+      has_length_(message.Find(HeaderId::kContentLength) != nullptr) {}
 
 size_t Edit::OffsetOf(const char* p) const {
   const std::string_view octets = message_.octets();
@@ -27,12 +25,27 @@ size_t Edit::OffsetOf(const char* p) const {
   return static_cast<size_t>(p - octets.data());
 }
 
-void Edit::Replace(std::string_view piece, std::string text) {
-  changes_.push_back({OffsetOf(piece.data()), piece.size(), std::move(text)});
+// What is put in at a place goes before what is taken out there.
+bool Edit::Before(const Change& a, const Change& b) {
+  return a.at != b.at ? a.at < b.at : (a.removed == 0) > (b.removed == 0);
 }
 
-void Edit::Insert(size_t at, std::string text) {
-  changes_.push_back({at, 0, std::move(text)});
+template <typename... Pieces>
+void Edit::Add(size_t at, size_t removed, const Pieces&... pieces) {
+  if (changes_.empty()) {
+    changes_.reserve(kUsualChanges);
+    texts_.reserve(kUsualOctets);
+  }
+  Change change{.at = at, .removed = removed, .text = texts_.size()};
+  Append(&texts_, pieces...);
+  change.size = texts_.size() - change.text;
+  changes_.insert(
+      std::upper_bound(changes_.begin(), changes_.end(), change, Before),
+      change);
+}
+
+void Edit::Replace(std::string_view piece, std::string_view text) {
+  Add(OffsetOf(piece.data()), piece.size(), text);
 }
 
 void Edit::InsertHeaderOnTop(HeaderId id, std::string_view value) {
@@ -41,8 +54,8 @@ void Edit::InsertHeaderOnTop(HeaderId id, std::string_view value) {
 
 void Edit::InsertLine(const Header* at, std::string_view name,
                       std::string_view value) {
-  Insert(OffsetOf(at == nullptr ? message_.headers_end() : at->line.data()),
-         Cat(name, ": ", value, "\r\n"));
+  Add(OffsetOf(at == nullptr ? message_.headers_end() : at->line.data()), 0,
+      name, ": ", value, "\r\n");
 }
 
 void Edit::AppendHeader(std::string_view name, std::string_view value) {
@@ -81,58 +94,54 @@ void Edit::RemoveFirst(HeaderId id, size_t n) {
 void Edit::SetHeader(HeaderId id, std::string_view value) {
   const Header* first = message_.Find(id);
   if (first == nullptr) return AppendHeader(NameOf(id), value);
-  Replace(first->value, std::string(value));
+  Replace(first->value, value);
   // Repetitions with the same value were let pass; now they would contradict.
   for (const Header& h : message_.headers()) {
     if (h.id == id && &h != first) RemoveLine(h);
   }
 }
 
-void Edit::SetBody(std::string body) {
+void Edit::SetBody(std::string_view body) {
   SetHeader(HeaderId::kContentLength, Cat(body.size()));
-  Replace(message_.body(), std::move(body));
+  Replace(message_.body(), body);
   has_length_ = true;
 }
 
 std::string Edit::Apply() const {
   const std::string_view octets = message_.octets();
-  Change length{OffsetOf(message_.headers_end()), 0, ""};
+  std::string length;
+  const Change length_at{.at = OffsetOf(message_.headers_end())};
   if (!has_length_) {
-    length.text = Cat(NameOf(HeaderId::kContentLength), ": ",
-                      message_.body().size(), "\r\n");
+    length = Cat(NameOf(HeaderId::kContentLength), ": ", message_.body().size(),
+                 "\r\n");
   }
-  std::vector<const Change*> order;
-  order.reserve(changes_.size() + 1);
-  size_t size = octets.size() + length.text.size();
-  for (const Change& change : changes_) {
-    order.push_back(&change);
-    size += change.text.size();
-  }
-  order.push_back(&length);
-  // What is put in at a place goes before what is taken out there.
-  std::stable_sort(
-      order.begin(), order.end(), [](const Change* a, const Change* b) {
-        return a->at != b->at ? a->at < b->at
-                              : (a->removed == 0) > (b->removed == 0);
-      });
+  const auto length_before =
+      std::upper_bound(changes_.begin(), changes_.end(), length_at, Before);
 
   std::string out;
-  out.reserve(size);
+  out.reserve(octets.size() + texts_.size() + length.size());
   size_t copied = 0, replaced = 0;
-  for (const Change* change : order) {
-    if (change->at > copied) {
-      out.append(octets.substr(copied, change->at - copied));
-      copied = change->at;
+  const auto copy_to = [&](size_t at) {
+    if (at <= copied) return;
+    out.append(octets.substr(copied, at - copied));
+    copied = at;
+  };
+  for (auto change = changes_.begin();; ++change) {
+    if (change == length_before) {
+      copy_to(length_at.at);
+      out += length;
     }
+    if (change == changes_.end()) break;
+    copy_to(change->at);
     if (change->removed != 0) {
       // Taking out twice is taking out; anything else would lose a text.
-      CHECK(change->at >= (change->text.empty() ? replaced : copied));
+      CHECK(change->at >= (change->size == 0 ? replaced : copied));
       copied = std::max(copied, change->at + change->removed);
-      if (!change->text.empty()) replaced = copied;
+      if (change->size != 0) replaced = copied;
     }
-    out += change->text;
+    out.append(texts_, change->text, change->size);
   }
-  out.append(octets.substr(copied));
+  copy_to(octets.size());
   return out;
 }
 

@@ -27,10 +27,11 @@ class Edit {
   Edit(const Message& copy, const Edit& changes)
       : message_(copy),
         changes_(changes.changes_),
+        texts_(changes.texts_),
         has_length_(changes.has_length_) {}
 
   // `piece` is a view into the message's octets.
-  void Replace(std::string_view piece, std::string text);
+  void Replace(std::string_view piece, std::string_view text);
   // The line ("Name: value" without its end) above all others of that name, or
   // where the headers end when there is none.
   void InsertHeaderOnTop(HeaderId id, std::string_view value);
@@ -49,7 +50,7 @@ class Edit {
   // Repetitions of it, which had the same value, go.
   void SetHeader(HeaderId id, std::string_view value);
   // Body and Content-Length, once an edit. The type stays.
-  void SetBody(std::string body);
+  void SetBody(std::string_view body);
 
   // The new message. Content-Length is made right when it was missing, and when
   // the body was set; else it is left as it came.
@@ -60,13 +61,18 @@ class Edit {
   struct Change {
     size_t at = 0;       // octets from the start
     size_t removed = 0;  // octets taken out there
-    std::string text;
+    // What is put there, in texts_.
+    size_t text = 0;
+    size_t size = 0;
   };
+  static bool Before(const Change& a, const Change& b);
   size_t OffsetOf(const char* p) const;
-  void Insert(size_t at, std::string text);
+  template <typename... Pieces>
+  void Add(size_t at, size_t removed, const Pieces&... pieces);
 
   const Message& message_;
-  std::vector<Change> changes_;
+  std::vector<Change> changes_;  // in the order in which they are applied
+  std::string texts_;
   bool has_length_;  // Content-Length: there, or among the changes
 };
 

@@ -6,8 +6,7 @@ namespace sluice::sip {
 namespace {
 
 constexpr size_t kLabelOctetsMax = 63;  // RFC 1035 2.3.4
-constexpr size_t kNameOctetsMax = 255;
-constexpr size_t kIp6OctetsMax = 64;  // the longest has 45, RFC 4291 2.2
+constexpr size_t kIp6OctetsMax = 64;    // the longest has 45, RFC 4291 2.2
 constexpr CharSet kName = kAlnum | CharSet("-._");
 constexpr CharSet kIp6 = kHex | CharSet(":.");
 constexpr std::string_view kThreeColons = ":::";
@@ -19,7 +18,7 @@ bool AllDigits(std::string_view text) {
 }
 
 bool ValidName(std::string_view name) {
-  if (name.empty() || name.size() > kNameOctetsMax) return false;
+  if (name.empty() || name.size() > kHostOctetsMax) return false;
   if (AllDigits(name.substr(name.size() - 1)) && IpAddress::Parse(name)) {
     return true;
   }

@@ -1,6 +1,7 @@
 #ifndef SLUICE_SIP_HOST_H_
 #define SLUICE_SIP_HOST_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -12,6 +13,9 @@
 //
 // Thread: any.
 namespace sluice::sip {
+
+// No host is longer: a name (RFC 1035 2.3.4), and every literal is shorter.
+inline constexpr size_t kHostOctetsMax = 255;
 
 // A name, an IPv4 literal, or an IPv6 literal in its brackets; "" for anything
 // else, and then the cursor's place means nothing. A last label of digits only

@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "sip/hex.h"
 #include "sip/key_file.h"
 
 namespace sluice::sip {
@@ -70,8 +72,10 @@ class Hmac {
   Hash Of(std::string_view purpose,
           absl::Span<const std::string_view> parts) const {
     SHA256_CTX sha = inner_;
-    Add(&sha, purpose);
-    for (const std::string_view part : parts) Add(&sha, part);
+    Feeder feeder(&sha);
+    feeder.Add(purpose);
+    for (const std::string_view part : parts) feeder.Add(part);
+    feeder.Flush();
     Hash hash;
     CHECK(SHA256_Final(hash.data(), &sha) == 1);
     sha = outer_;
@@ -90,26 +94,45 @@ class Hmac {
     CHECK(SHA256_Update(sha, pad.data(), pad.size()) == 1);
     OPENSSL_cleanse(pad.data(), pad.size());
   }
-  static void Add(SHA256_CTX* sha, std::string_view part) {
-    unsigned char length[4];
-    for (int i = 0; i < 4; ++i) {
-      length[i] = static_cast<unsigned char>(part.size() >> (24 - 8 * i));
+  // Each part behind its length. Gathered, as most parts are short and the
+  // library's call costs more than they do.
+  class Feeder {
+   public:
+    explicit Feeder(SHA256_CTX* sha) : sha_(sha) {}
+    void Add(std::string_view part) {
+      char length[4];
+      for (int i = 0; i < 4; ++i) {
+        length[i] = static_cast<char>(part.size() >> (24 - 8 * i));
+      }
+      Put({length, sizeof(length)});
+      Put(part);
     }
-    CHECK(SHA256_Update(sha, length, sizeof(length)) == 1);
-    CHECK(SHA256_Update(sha, part.data(), part.size()) == 1);
-  }
+    void Flush() {
+      CHECK(SHA256_Update(sha_, gathered_, size_) == 1);
+      size_ = 0;
+    }
+
+   private:
+    void Put(std::string_view octets) {
+      if (octets.size() > sizeof(gathered_) - size_) Flush();
+      if (octets.size() > sizeof(gathered_)) {
+        CHECK(SHA256_Update(sha_, octets.data(), octets.size()) == 1);
+        return;
+      }
+      std::copy(octets.begin(), octets.end(), gathered_ + size_);
+      size_ += octets.size();
+    }
+
+    SHA256_CTX* const sha_;
+    size_t size_ = 0;
+    char gathered_[512];
+  };
 
   SHA256_CTX inner_, outer_;
 };
 
-std::string ToMac(const Hash& hash) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string mac(2 * kMacOctets, '\0');
-  for (size_t i = 0; i < kMacOctets; ++i) {
-    mac[2 * i] = kDigits[hash[i] >> 4];
-    mac[2 * i + 1] = kDigits[hash[i] & 15];
-  }
-  return mac;
+HexText<kMacOctets> ToMac(const Hash& hash) {
+  return HexText<kMacOctets>(hash.data());
 }
 
 // Purpose and context as one string that no other two give.
@@ -236,7 +259,7 @@ Keys Keys::FromSecrets(const std::vector<std::string>& secrets) {
 
 std::string Keys::Mac(std::string_view purpose,
                       absl::Span<const std::string_view> parts) const {
-  return ToMac(secrets_.front()->Mac(purpose, parts));
+  return std::string(ToMac(secrets_.front()->Mac(purpose, parts)).text());
 }
 
 bool Keys::IsMac(std::string_view mac, std::string_view purpose,
@@ -244,8 +267,8 @@ bool Keys::IsMac(std::string_view mac, std::string_view purpose,
   if (mac.size() != 2 * kMacOctets) return false;
   bool is = false;
   for (const auto& secret : secrets_) {
-    const std::string expected = ToMac(secret->Mac(purpose, parts));
-    is |= CRYPTO_memcmp(expected.data(), mac.data(), mac.size()) == 0;
+    const auto expected = ToMac(secret->Mac(purpose, parts));
+    is |= CRYPTO_memcmp(expected.text().data(), mac.data(), mac.size()) == 0;
   }
   return is;
 }

@@ -77,9 +77,10 @@ void Note(Refusal* refusal, int code, const char* reason) {
   if (!*refusal) *refusal = {code, reason};
 }
 
-bool IsCallId(std::string_view text) {
+// One or more octets of a set, and nothing else.
+bool IsAll(const CharSet& set, std::string_view text) {
   Cursor c(text);
-  return !c.TakeWhile(kVisible).empty() && c.done();
+  return !c.TakeWhile(set).empty() && c.done();
 }
 
 }  // namespace
@@ -184,19 +185,21 @@ Refusal Message::ParseHeaders(std::string_view octets, size_t* at) {
     content = WithoutEnd(line);
     *at += length;
 
-    Cursor c(content);
-    const std::string_view name = c.TakeWhile(kToken);
-    c.TakeWhile(kBlank);
-    if (name.empty() || !c.TakeChar(':')) {
+    const size_t colon = content.find(':');
+    std::string_view name = content.substr(0, colon);
+    while (!name.empty() && kBlank.Has(name.back())) name.remove_suffix(1);
+    const HeaderId id = HeaderIdOf(name);
+    if (colon == std::string_view::npos ||
+        (id == HeaderId::kOther && !IsAll(kToken, name))) {
       Note(&refusal, 400, "Bad header line");
       continue;
     }
-    const std::string_view value = Trim(c.rest());
-    if (control && !ControlsAreQuoted(c.rest())) {
+    const std::string_view behind = content.substr(colon + 1);
+    const std::string_view value = Trim(behind);
+    if (control && !ControlsAreQuoted(behind)) {
       Note(&refusal, 400, "Control octet in a header");
       continue;
     }
-    const HeaderId id = HeaderIdOf(name);
     uint16_t& first = first_[static_cast<size_t>(id)];
     if (headers_.full()) {
       Note(&refusal, 400, "Too many headers");
@@ -219,7 +222,7 @@ Refusal Message::CheckHeaders() {
   }
   // Nothing can be answered to a response, nor to what may have been one.
   answerable_ = !response_ && !method_text_.empty();
-  if (!IsCallId(call_id())) return {400, "Bad Call-ID"};
+  if (!IsAll(kVisible, call_id())) return {400, "Bad Call-ID"};
   return {};
 }
 

@@ -60,12 +60,13 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::CheckRequest(
     }
   }
   plan->loop = LoopMark(m);
+  const std::string_view loop = plan->loop.text();
   const bool fresh = m.ForEach(HeaderId::kVia, [&](std::string_view value) {
     // Any node of our kind has the same mark for it, at its own address.
-    if (value.find(plan->loop) == std::string_view::npos) return true;
+    if (value.find(loop) == std::string_view::npos) return true;
     const auto via = Via::Parse(value);
     const auto branch = via ? Branch::Parse(via->branch) : std::nullopt;
-    return !branch || branch->loop != plan->loop ||
+    return !branch || branch->loop != loop ||
            dispatcher_.OwnerOf(via->host, via->port) == nullptr;
   });
   if (!fresh) return Refuse{.code = 482};

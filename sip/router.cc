@@ -102,11 +102,11 @@ Router::Ways Router::ReachLiteral(const Hop& hop, const IpAddress& ip,
   if (to.transport == Transport::kTls && !IpOfHost(hop.domain)) {
     to.tls_name = std::string(hop.domain);
   }
-  Ways ways = Reach({to}, leg);
+  Ways ways = Reach({&to, 1}, leg);
   // A leg that cannot speak UDP may reach it by TCP.
   if (absl::IsUnavailable(ways.status()) && !hop.sips && !hop.transport) {
     to.transport = Transport::kTcp;
-    return Reach({std::move(to)}, leg);
+    return Reach({&to, 1}, leg);
   }
   return ways;
 }
@@ -149,13 +149,13 @@ void Router::Find(const Uri& uri, Leg* leg, std::string_view dialog,
       question,
       [this, leg, found](absl::StatusOr<std::vector<Destination>> to) {
         if (!to.ok()) return found(to.status());
-        found(Reach(*std::move(to), leg));
+        found(Reach(absl::MakeSpan(*to), leg));
       });
 }
 
-Router::Ways Router::Reach(std::vector<Destination> destinations, Leg* leg) {
-  std::vector<Way> ways;
-  absl::Status why = absl::UnavailableError("no leg reaches it");
+Router::Ways Router::Reach(absl::Span<Destination> destinations, Leg* leg) {
+  absl::InlinedVector<Way, 1> ways;
+  absl::Status why;
   for (Destination& to : destinations) {
     if (IsNobody(to.address) ||
         (options_.allowed && !options_.allowed(to.address))) {
@@ -191,8 +191,8 @@ Router::Ways Router::Reach(std::vector<Destination> destinations, Leg* leg) {
       ways.push_back({.leg = chosen, .destination = std::move(to)});
     }
   }
-  if (ways.empty()) return why;
-  return ways;
+  if (!ways.empty()) return ways;
+  return why.ok() ? absl::UnavailableError("no leg reaches it") : why;
 }
 
 bool Router::IsOurselves(const Endpoint& to) {

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "base/address.h"
 #include "sip/leg.h"
 #include "sip/resolver.h"
@@ -46,7 +48,7 @@ class Router {
   };
   // NotFound, DeadlineExceeded (DNS), Unavailable (no leg reaches it),
   // PermissionDenied (forbidden target), AlreadyExists (it is ourselves).
-  using Ways = absl::StatusOr<std::vector<Way>>;
+  using Ways = absl::StatusOr<absl::InlinedVector<Way, 1>>;
   using Found = std::function<void(Ways)>;
 
   Router(Legs& legs, Resolver* resolver, Options options);
@@ -62,8 +64,8 @@ class Router {
   // choice (RFC 3263 4.3).
   void Find(const Uri& uri, Leg* leg, std::string_view dialog,
             const Found& found);
-  // Ways to a known address.
-  Ways Reach(std::vector<Destination> destinations, Leg* leg);
+  // Ways to known addresses; takes what is in them.
+  Ways Reach(absl::Span<Destination> destinations, Leg* leg);
 
  private:
   // What stands in for the URI: views into it, or into what was configured.

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/text.h"
-#include "sip/branch.h"
 #include "sip/fields.h"
 #include "sip/reply.h"
 
@@ -103,10 +102,10 @@ void StatelessProxy::OnRequest(Incoming& in) {
   Plan plan;
   if (const auto no = MakePlan(in, &plan)) return Answer(in, *no);
   if (plan.peer) {
-    auto ways = router_.Reach({{.transport = plan.peer->transport,
-                                .address = plan.peer->address,
-                                .tls_name = {}}},
-                              plan.leg);
+    Destination there{.transport = plan.peer->transport,
+                      .address = plan.peer->address,
+                      .tls_name = {}};
+    auto ways = router_.Reach({&there, 1}, plan.leg);
     // A connection that is gone is looked for where the URI says.
     if (ways.ok() && plan.peer->transport != Transport::kUdp) {
       auto others = router_.FindNow(*plan.next_uri, plan.leg);
@@ -127,7 +126,7 @@ void StatelessProxy::OnRequest(Incoming& in) {
 }
 
 void StatelessProxy::Forward(Incoming& in, const Plan& plan,
-                             absl::StatusOr<std::vector<Router::Way>> ways) {
+                             Router::Ways ways) {
   if (!ways.ok()) return Answer(in, {.code = CodeOf(ways.status())});
   Leg& out = *ways->front().leg;
   // Media and contacts are prepared for one leg.
@@ -170,8 +169,8 @@ void StatelessProxy::Forward(Incoming& in, const Plan& plan,
 }
 
 void StatelessProxy::Send(const Incoming& in, const Plan& plan,
-                          const std::vector<Router::Way>& ways) {
-  std::vector<Dispatcher::Hop> hops;
+                          absl::Span<const Router::Way> ways) {
+  Dispatcher::Hops hops;
   const uint64_t connection = plan.peer ? plan.peer->connection : 0;
   for (const Router::Way& way : ways) {
     hops.push_back({.leg = way.leg,
@@ -216,14 +215,15 @@ std::string StatelessProxy::Write(const Incoming& in, const Plan& plan,
 
   const std::string_view uri =
       plan.last_route ? std::string_view(plan.next) : in.uri;
-  if (uri != m.uri()) edit.Replace(m.uri(), std::string(uri));
+  if (uri != m.uri()) edit.Replace(m.uri(), uri);
   const std::string_view top = m.top_via()->text;
   if (in.via != top) edit.Replace(top, in.via);
   const auto next = Via::Parse(in.via);
   edit.InsertHeaderOnTop(
       HeaderId::kVia,
       Cat("SIP/2.0/", NameOf(own.transport), " ", HostPort(own), ";branch=",
-          MakeBranch(keys_, in.leg.index, plan.loop, m, next.value_or(Via{}))));
+          MakeBranch(keys_, in.leg.index, plan.loop.text(), m,
+                     next.value_or(Via{}))));
   edit.SetHeader(HeaderId::kMaxForwards, Cat(plan.max_forwards));
 
   if (plan.strict) {

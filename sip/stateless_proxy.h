@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "sip/branch.h"
 #include "sip/dispatcher.h"
 #include "sip/handler.h"
 #include "sip/keys.h"
@@ -60,7 +62,7 @@ class StatelessProxy final : public Handler {
     // It parsed, until there is something to wait for: views into the former.
     std::optional<Uri> next_uri{};
     Leg* leg = nullptr;  // by which it leaves, where that is known
-    std::string loop;    // for the branch
+    LoopText loop;       // for the branch
     int max_forwards = kMaxForwards;
     size_t routes = 0;    // of ours, to be taken off the top
     bool strict = false;  // all Routes are written anew
@@ -91,10 +93,9 @@ class StatelessProxy final : public Handler {
   bool IsPing(const Incoming& in, const Uri& uri) const;
 
   void OnRequest(Incoming& in);
-  void Forward(Incoming& in, const Plan& plan,
-               absl::StatusOr<std::vector<Router::Way>> ways);
+  void Forward(Incoming& in, const Plan& plan, Router::Ways ways);
   void Send(const Incoming& in, const Plan& plan,
-            const std::vector<Router::Way>& ways);
+            absl::Span<const Router::Way> ways);
   // Nobody took it.
   void Undelivered(const Incoming& in, const Leg& out);
   std::string Write(const Incoming& in, const Plan& plan,

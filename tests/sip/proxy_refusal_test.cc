@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "tests/sip/sip_world.h"
 
 // What the proxy answers itself instead of forwarding it.
@@ -151,9 +153,16 @@ TEST_F(Refusals, TheMarkOfACallIsNoPassForAnother) {
   bye.from = "<sip:eve@elsewhere.test>;tag=e";
   bye.to = "<sip:bob@elsewhere.test>;tag=b";
   bye.more = Cat("Route: ", route, "\r\n");
-  bye.call_id = "another";
-  EXPECT_EQ(Code(bye), 403);
   bye.call_id = "call-1";
+  EXPECT_EQ(Code(bye), 403);
+  bye.call_id = "another";
+  bye.from = "<sip:alice@example.net>;tag=a";
+  EXPECT_EQ(Code(bye), 403);
+  // Whoever has asked says it with his own tag, whoever was called with his.
+  bye.call_id = "call-1";
+  alice.Request(leg, bye);
+  EXPECT_EQ(UriOf(bob.Next()), bob.uri("bob"));
+  std::swap(bye.from, bye.to);
   alice.Request(leg, bye);
   EXPECT_EQ(UriOf(bob.Next()), bob.uri("bob"));
 }

@@ -255,7 +255,7 @@ TEST_F(Routes, TheNextDestinationIsTriedWhenOneRefuses) {
     Phone nobody(world, Transport::kTcp);
     gone = nobody.host();
   }
-  std::vector<Dispatcher::Hop> hops(2);
+  Dispatcher::Hops hops(2);
   const std::string text = alice.Write({.uri = bob.uri("bob")});
   for (Dispatcher::Hop& hop : hops) {
     hop.leg = &in;
