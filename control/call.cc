@@ -33,16 +33,27 @@ const Group& Standing::other() const {
   return offered ? fork->group : *transaction->from;
 }
 
-Standing Call::FindSession(std::string_view party, std::string_view other) {
+template <typename Is>
+Standing Call::FindFork(std::string_view party, std::string_view other,
+                        Is&& is) {
   for (Transaction& t : transactions) {
     const bool offered = t.id_from == party;
     if (!offered && t.id_from != other) continue;
     Fork* fork = t.Find(offered ? other : party);
-    if (fork != nullptr && fork->session) {
+    if (fork != nullptr && is(*fork)) {
       return {.transaction = &t, .fork = fork, .offered = offered};
     }
   }
   return {};
+}
+
+Standing Call::FindSession(std::string_view party, std::string_view other) {
+  return FindFork(party, other,
+                  [](const Fork& f) { return static_cast<bool>(f.session); });
+}
+
+Standing Call::FindAside(std::string_view party, std::string_view other) {
+  return FindFork(party, other, [](const Fork& f) { return f.aside; });
 }
 
 size_t Call::sockets() const {

@@ -89,6 +89,9 @@ struct Fork {
   // Closed by signalling, or a newer session took its place: a late ACK must
   // not bring it back.
   bool over = false;
+  // The latter, and the newer one is not acknowledged yet: should its offer be
+  // refused, this one goes on. Its ports are kept for that.
+  bool aside = false;
 };
 
 struct Transaction {
@@ -124,6 +127,9 @@ struct Call {
   // it that can run out.
   Micros due = kNever;
   TimerWheel::Id timer = 0;
+  // When the latest ports were taken that went with a refused offer. Ports told
+  // after that are told as newer (RFC 3264 8).
+  Micros refused{};
   // All calls in the order of their making.
   Call* previous = nullptr;
   Call* next = nullptr;
@@ -131,10 +137,16 @@ struct Call {
   Transaction* Find(std::string_view id_from, uint32_t cseq);
   // Whoever of the two offered; as `party` sees it.
   Standing FindSession(std::string_view party, std::string_view other);
+  // The one that would go on if that was refused.
+  Standing FindAside(std::string_view party, std::string_view other);
   // Of all its offers and answers, each once.
   size_t sockets() const;
   // Whether this party has made a later offer that is still remembered.
   bool HasLater(std::string_view id_from, uint32_t cseq) const;
+
+ private:
+  template <typename Is>
+  Standing FindFork(std::string_view party, std::string_view other, Is&& is);
 };
 
 }  // namespace sluice::control

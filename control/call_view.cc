@@ -213,6 +213,7 @@ bool SessionManager::Validate() const {
             !(reaches(*t.from, fork.group) && reaches(fork.group, *t.from))) {
           return false;
         }
+        if (fork.aside && (!t.from || !fork.over || fork.session)) return false;
         if (!fork.session) continue;
         if (!t.from || fork.over ||
             fork.session.flows.size() != fork.group.sockets.size()) {

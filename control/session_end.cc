@@ -19,10 +19,21 @@ absl::StatusOr<int> SessionManager::Close(const SessionKey& key) {
     } else if (Transaction* t = call->Find(key.id_from, *key.cseq)) {
       Fork* const fork = key.half_open_only ? nullptr : t->Find(key.id_to);
       if (fork != nullptr && fork->session) {
-        Finish(*call, *t, *fork);
+        const Standing older = call->FindAside(key.id_from, key.id_to);
+        if (older) {
+          Restore(*call, older);
+        } else {
+          Finish(*call, *t, *fork);
+        }
         ++ended;
       }
-      if (!t->HasSession()) FreeTransaction(*call, *t);
+      if (!t->HasSession()) {
+        if (t->from) call->refused = std::max(call->refused, t->from->made);
+        for (const Fork& f : t->forks) {
+          call->refused = std::max(call->refused, f.group.made);
+        }
+        FreeTransaction(*call, *t);
+      }
       DropEmpty(*call);
     }
     if (call->transactions.empty()) Forget(*call);
@@ -92,8 +103,27 @@ void SessionManager::EndSession(const Call& call, Session& session) {
 // Ends what is up between the two.
 void SessionManager::ReplaceOlder(Call& call, const SessionKey& key) {
   while (const Standing old = call.FindSession(key.id_from, key.id_to)) {
-    Finish(call, *old.transaction, *old.fork);
+    EndSession(call, old.fork->session);
+    SetAside(call, old);
     ++counters_.sessions_replaced;
+  }
+}
+
+// A newer session has taken its place, whose offer may yet be refused.
+void SessionManager::SetAside(Call& call, const Standing& older) {
+  Settle(call, older.transaction->id_from, older.fork->id_to);
+  Touch(*older.transaction, older.fork);
+  older.fork->over = older.fork->aside = true;
+  Arm(call, now_ + options_.unused);
+}
+
+// What is up between the two is acknowledged: nothing else will go on.
+void SessionManager::Settle(Call& call, std::string_view id_from,
+                            std::string_view id_to) {
+  if (const Standing older = call.FindAside(id_from, id_to)) {
+    older.fork->aside = false;
+    GiveUp(*older.transaction, *older.fork);
+    Arm(call, older.fork->group.release_at);
   }
 }
 

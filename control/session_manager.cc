@@ -56,6 +56,13 @@ bool SameClocks(const std::vector<Medium>& kept, absl::Span<const Media> told) {
       [](const Medium& a, const Media& b) { return a.clock_hz == b.clock_hz; });
 }
 
+// Whether the session joins the very sockets of that offer and its answer.
+bool IsOnPortsOf(const Standing& standing, const Transaction& offer,
+                 const Fork& answer) {
+  return standing.own().sockets == offer.from->sockets &&
+         standing.other().sockets == answer.group.sockets;
+}
+
 TargetPolicy PolicyOf(const SessionManager::Options& options) {
   TargetPolicy::Options policy{.deny = options.deny_targets,
                                .allow = options.allow_targets,
@@ -183,7 +190,7 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
   // First the targets: this very call must not be given the ports it names.
   for (const Medium& medium : group.media) ports_.AddTargets(medium);
   if (kept != nullptr) {
-    group.made = kept->made;
+    group.made = std::max(kept->made, call->refused);
     group.faces = kept->faces;
     group.sockets = kept->sockets;
     for (const Slot socket : group.sockets) ports_.Share(shard, socket);
@@ -358,14 +365,15 @@ absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
   }
   if (fork->session) {
     ++fork->session.activations;
+    Settle(*call, key.id_from, key.id_to);
     ++counters_.activate_again;
     return Activation::kAgain;
   }
   RETURN_IF_ERROR(CheckMatch(*transaction->from, fork->group));
   const Standing standing = call->FindSession(key.id_from, key.id_to);
-  if (standing && standing.own().sockets == transaction->from->sockets &&
-      standing.other().sockets == fork->group.sockets) {
+  if (standing && IsOnPortsOf(standing, *transaction, *fork)) {
     MoveSession(*call, standing, *transaction, *fork);
+    SetAside(*call, standing);
     ++counters_.activate_kept;
     return Activation::kNew;
   }
@@ -375,16 +383,21 @@ absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
   ASSIGN_OR_RETURN(std::vector<Slot> flows,
                    OpenFlows(*call, *transaction->from, fork->group));
   ReplaceOlder(*call, key);
-  flows_ += flows.size();
-  ++sessions_;
-  fork->session = Session{.id = ++last_session_id_,
-                          .created = now_,
-                          .activations = 1,
-                          .turned = transaction->from->faces == Side::kFrom,
-                          .flows = std::move(flows)};
-  Arm(*call, now_ + options_.active);
+  Begin(*call, *transaction, *fork, std::move(flows));
   ++counters_.activate_new;
   return Activation::kNew;
+}
+
+void SessionManager::Begin(Call& call, Transaction& transaction, Fork& fork,
+                           std::vector<Slot> flows) {
+  flows_ += flows.size();
+  ++sessions_;
+  fork.session = Session{.id = ++last_session_id_,
+                         .created = now_,
+                         .activations = 1,
+                         .turned = transaction.from->faces == Side::kFrom,
+                         .flows = std::move(flows)};
+  Arm(call, now_ + options_.active);
 }
 
 // Its packets go on: nothing but the targets that have changed is touched.
@@ -408,9 +421,35 @@ void SessionManager::MoveSession(Call& call, const Standing& standing,
   };
   aim(Side::kFrom, standing.own(), offer, fork.group.interface);
   aim(Side::kTo, standing.other(), fork.group, offer.interface);
-  standing.fork->over = true;
-  GiveUp(*standing.transaction, *standing.fork);
-  Arm(call, standing.fork->group.release_at);
+}
+
+// The offer was refused after an answer to it had come early: what was up
+// before goes on (RFC 3261 14.1).
+void SessionManager::Restore(Call& call, const Standing& older) {
+  Transaction& transaction = *older.transaction;
+  Fork& fork = *older.fork;
+  fork.over = fork.aside = false;
+  Touch(transaction, &fork);
+  const Standing refused = call.FindSession(transaction.id_from, fork.id_to);
+  if (IsOnPortsOf(refused, transaction, fork)) {
+    MoveSession(call, refused, transaction, fork);
+    refused.fork->over = true;
+    GiveUp(*refused.transaction, *refused.fork);
+  } else {
+    Finish(call, *refused.transaction, *refused.fork);
+    absl::StatusOr<std::vector<Slot>> flows =
+        OpenFlows(call, *transaction.from, fork.group);
+    if (!flows.ok()) {
+      // Counted there; nobody is asking, so nobody is told.
+      fork.over = true;
+      GiveUp(transaction, fork);
+      Arm(call, fork.group.release_at);
+      return;
+    }
+    Begin(call, transaction, fork, *std::move(flows));
+    ++fork.session.activations;
+  }
+  ++counters_.sessions_restored;
 }
 
 absl::Status SessionManager::CheckMatch(const Group& offer,

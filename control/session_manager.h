@@ -97,6 +97,10 @@ inline constexpr size_t kUriOctets = 256;  // longer ones are cut
 //     |                                                +-----------------+
 //     +-- Close at once; replaced, or silent after the ACK: after `closed` --+
 //
+// A session that a later offer of the two parties has replaced is set aside
+// until the newer one is activated for the second time. If its offer is refused
+// before that (an answer in an 18x, then a failure), the older one goes on.
+//
 // A session is found silent by asking the plane when its flows last heard
 // anything; nothing is told per packet. One timer a call, set for the first
 // thing in it that can run out: a tick costs what is due, not what is there.
@@ -151,7 +155,8 @@ class SessionManager final : public SessionVerbs {
   // answer do not match), or what the plane said. A refusal, too, keeps the
   // ports for another `unused`.
   absl::StatusOr<Activation> Activate(const SessionKey& key) override;
-  // With a CSeq: the session of that offer (CANCEL, error response). Without,
+  // With a CSeq: the session of that offer (CANCEL, error response); one that
+  // was up before it goes on. Without,
   // or with 0: all between the two parties, whoever offered (BYE).
   absl::StatusOr<int> Close(const SessionKey& key) override;
 
@@ -219,6 +224,8 @@ class SessionManager final : public SessionVerbs {
            const Medium& medium, uint8_t facing);
 
   // Activate, piece by piece.
+  void Begin(Call& call, Transaction& transaction, Fork& fork,
+             std::vector<Slot> flows);
   void MoveSession(Call& call, const Standing& standing,
                    Transaction& transaction, Fork& fork);
   absl::Status CheckMatch(const Group& offer, const Group& answer);
@@ -231,6 +238,9 @@ class SessionManager final : public SessionVerbs {
   // The ends of things.
   void EndSession(const Call& call, Session& session);
   void ReplaceOlder(Call& call, const SessionKey& key);
+  void SetAside(Call& call, const Standing& older);
+  void Settle(Call& call, std::string_view id_from, std::string_view id_to);
+  void Restore(Call& call, const Standing& older);
   void Finish(Call& call, Transaction& transaction, Fork& fork);
   void GiveUp(Transaction& transaction, Fork& fork);
   static void DropEmpty(Call& call);

@@ -113,6 +113,121 @@ TEST_P(Keep, ARefusedOfferChangesNothing) {
   EXPECT_TRUE(w.NothingLeft());
 }
 
+// An answer in an 18x, and then the offer fails.
+TEST_P(Keep, AnOfferRefusedAfterAnEarlyAnswerChangesNothingEither) {
+  const auto before = Flows(w);
+  Both(Audio(kAlice, 4400), Audio(kBob, 6600));
+  ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  EXPECT_EQ(TargetOf(Flows(w)[0], kAlice).port, Port::FromHost(4400));
+  w.Pass(Micros::Seconds(5));  // a while later
+  w.Talk();
+  EXPECT_EQ(*w.manager.Close(Second()), 1);
+  EXPECT_EQ(w.counter("sessions_restored"), 1u);
+  const auto after = Flows(w);
+  ASSERT_EQ(after.size(), before.size());
+  for (size_t i = 0; i < after.size(); ++i) {
+    EXPECT_EQ(after[i].flow.slot, before[i].flow.slot);
+    EXPECT_EQ(TargetOf(after[i], kAlice), TargetOf(before[i], kAlice));
+    EXPECT_EQ(TargetOf(after[i], kBob), TargetOf(before[i], kBob));
+  }
+  EXPECT_TRUE(w.manager.Validate());
+  // It goes on as any other: it is acknowledged, replaced and ended.
+  EXPECT_EQ(*w.manager.Activate(Key("c")), Activation::kAgain);
+  second.cseq = *second.cseq + 1;
+  Both(Audio(kAlice, 4000), Audio(kBob, 6000));
+  EXPECT_EQ(*w.manager.Activate(Second()), Activation::kNew);
+  EXPECT_EQ(*w.manager.Close(Bye("c")), 1);
+  EXPECT_TRUE(w.NothingLeft());
+}
+
+TEST_P(Keep, AnEarlyAnswerOnOtherPortsIsTakenBackToo) {
+  const Media fax = Fax(kAlice, 4000), fax_too = Fax(kBob, 6000);
+  ASSERT_TRUE((callee() ? Bob(fax_too) : Alice(fax)).ok());
+  ASSERT_TRUE((callee() ? Alice(fax) : Bob(fax_too)).ok());
+  ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  EXPECT_EQ(w.plane.flows(), 1u);
+  EXPECT_EQ(w.plane.sockets(), 6u) << "the old ones are kept for this";
+  w.Pass(Micros::Seconds(5));
+  EXPECT_EQ(*w.manager.Close(Second()), 1);
+  EXPECT_EQ(w.plane.flows(), 2u);
+  const FlowView rtp = w.manager.FindCall("c")->sessions[0].flows[0];
+  EXPECT_EQ(rtp.side[0].target.port, Port::FromHost(4000));
+  EXPECT_EQ(rtp.side[1].target.port, Port::FromHost(6000));
+  EXPECT_EQ(rtp.side[1].local.port, Port::FromHost(to_bob[0].port));
+  EXPECT_TRUE(w.manager.Validate());
+  w.Pass(Micros::Seconds(2));
+  w.Talk();
+  EXPECT_EQ(w.plane.sockets(), 4u);
+  EXPECT_EQ(w.sessions(), 1u);
+  EXPECT_EQ(*w.manager.Close(Bye("c")), 1);
+  EXPECT_TRUE(w.NothingLeft());
+}
+
+TEST_P(Keep, WhatCannotBeOpenedAgainIsGivenUp) {
+  const Media fax = Fax(kAlice, 4000), fax_too = Fax(kBob, 6000);
+  ASSERT_TRUE((callee() ? Bob(fax_too) : Alice(fax)).ok());
+  ASSERT_TRUE((callee() ? Alice(fax) : Bob(fax_too)).ok());
+  ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  w.plane.FailEveryNthFlow(1, absl::ResourceExhaustedError("full"));
+  EXPECT_EQ(*w.manager.Close(Second()), 1);
+  EXPECT_EQ(w.counter("sessions_restored"), 0u);
+  EXPECT_EQ(w.counter("activate_failed"), 1u);
+  EXPECT_EQ(w.sessions(), 0u);
+  EXPECT_TRUE(w.manager.Validate());
+  w.Pass(Micros::Seconds(2));
+  EXPECT_TRUE(w.NothingLeft());
+}
+
+TEST_P(Keep, AnAcknowledgedOfferIsNotTakenBack) {
+  Both(Audio(kAlice, 4400), Audio(kBob, 6600));
+  ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  EXPECT_EQ(*w.manager.Close(Second()), 1);
+  EXPECT_EQ(w.sessions(), 0u);
+  EXPECT_EQ(w.counter("sessions_restored"), 0u);
+  w.Pass(Micros::Seconds(2));
+  EXPECT_TRUE(w.NothingLeft());
+}
+
+// Nobody but the first activates it (UPDATE): what it has replaced is kept as
+// long as any ports that nobody uses.
+TEST_P(Keep, WhatIsSetAsideRunsOut) {
+  const Media fax = Fax(kAlice, 4000), fax_too = Fax(kBob, 6000);
+  ASSERT_TRUE((callee() ? Bob(fax_too) : Alice(fax)).ok());
+  ASSERT_TRUE((callee() ? Alice(fax) : Bob(fax_too)).ok());
+  ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  for (int i = 0; i < 17; ++i) {
+    w.Pass(Micros::Seconds(10));
+    w.Talk();
+  }
+  EXPECT_EQ(w.plane.sockets(), 6u);
+  w.Pass(Micros::Seconds(11));
+  EXPECT_EQ(w.plane.sockets(), 2u);
+  EXPECT_EQ(w.sessions(), 1u);
+  // Then there is nothing to go back to.
+  EXPECT_EQ(*w.manager.Close(Second()), 1);
+  EXPECT_EQ(w.sessions(), 0u);
+  w.Pass(Micros::Seconds(2));
+  EXPECT_TRUE(w.NothingLeft());
+}
+
+// RFC 3264 8: what follows a refused offer is newer than that was.
+TEST_P(Keep, PortsToldAfterARefusedOfferAreToldAsNewer) {
+  const auto refused =
+      callee() ? Bob(Fax(kBob, 6000)) : Alice(Fax(kAlice, 4000));
+  ASSERT_TRUE(refused.ok());
+  EXPECT_GT((*refused)[0].made, to_bob[0].made);
+  EXPECT_TRUE(absl::IsNotFound(w.manager.Close(Second()).status()));
+  for (int i = 0; i < 2; ++i) {
+    second.cseq = *second.cseq + 1;
+    const auto now =
+        callee() ? Bob(Audio(kBob, 6000)) : Alice(Audio(kAlice, 4000));
+    ASSERT_TRUE(now.ok());
+    EXPECT_EQ((*now)[0].port, (callee() ? to_alice : to_bob)[0].port);
+    EXPECT_EQ((*now)[0].made, (*refused)[0].made);
+  }
+}
+
 TEST_P(Keep, HoldAndResume) {
   Both(Audio(kAlice, 0), Audio(kBob, 6000));
   ASSERT_TRUE(w.manager.Activate(Second()).ok());
@@ -142,6 +257,7 @@ TEST_P(Keep, AnotherClockOfTheAnswerAloneReplacesTheSession) {
   ASSERT_TRUE((callee() ? Alice(wide) : Bob(wide)).ok());
   EXPECT_EQ(w.counter("allocate_kept"), 1u);
   EXPECT_EQ(*w.manager.Activate(Second()), Activation::kNew);
+  EXPECT_EQ(*w.manager.Activate(Second()), Activation::kAgain);
   EXPECT_EQ(w.plane.flows(), 2u);
   EXPECT_EQ(w.sessions(), 1u);
   w.Pass(Micros::Seconds(2));
@@ -163,6 +279,7 @@ TEST_P(Keep, AnAnswerThatCannotKeepItsPortsTurnsWithTheOffersThatDo) {
   ASSERT_TRUE(
       (callee() ? Bob(Audio(kBob, 6000)) : Alice(Audio(kAlice, 4000))).ok());
   EXPECT_EQ(*w.manager.Activate(Second()), Activation::kNew);
+  EXPECT_EQ(*w.manager.Activate(Second()), Activation::kAgain);
   EXPECT_EQ(w.plane.flows(), 2u);
   const auto call = w.manager.FindCall("c");
   const auto& alice = call->sessions[0].flows[0].side[Index(SideOf(true))];

@@ -329,6 +329,12 @@ TEST(Status, EveryWayAVerbCanEndIsCountedOnce) {
          (void)w.Reply(Key("c", 2), {WideAudio(kBob, 6000)});
          (void)w.manager.Activate(Key("c", 2));
        }},
+      {"sessions_restored",
+       [](World& w) {
+         w.Ring(Key("c"));
+         w.Ring(Key("c", 2));
+       },
+       [](World& w) { (void)w.manager.Close(Key("c", 2)); }},
       {"sessions_expired", ring, [](World& w) { w.Pass(Micros::Seconds(31)); }},
       {"sessions_ended_by_operator", ring,
        [](World& w) { w.manager.CloseAll(); }},
