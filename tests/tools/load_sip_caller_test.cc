@@ -5,9 +5,11 @@
 // a proxy in between that may do anything to a message.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <random>
 #include <set>
 #include <string>
@@ -53,10 +55,11 @@ class World {
   explicit World(SipScenario scenario, int code = 200,
                  std::function<void(SipCallerOptions*)> change = {})
       : options_(Options(scenario, change)),
-        caller(options_, users_, tally),
-        answerer_(options_.parties, code, options_.slots, tally) {}
+        media(Media(options_, tally)),
+        caller(options_, users_, tally, media.get()),
+        answerer_(options_.parties, code, options_.slots, tally, media.get()) {}
 
-  void Start() { caller.Start(now_ns, uac); }
+  bool Start() { return caller.Start(now_ns, uac); }
   // Carries messages until nobody says any more.
   void Run() {
     while (!uac.messages.empty() || !uas.messages.empty()) {
@@ -70,6 +73,17 @@ class World {
   void Pass(uint64_t ns) {
     now_ns += ns;
     caller.Sweep(now_ns, uac);
+  }
+  // Lets calls talk for so many packets' time, and hang up as they end.
+  void Talk(uint32_t packets) {
+    for (; packets > 0; --packets) {
+      Pass(SipMedia::kPacketNs);
+      while (media->Work(now_ns) > 0) {
+        for (const uint32_t number : media->over()) {
+          caller.HangUp(number, now_ns, uac);
+        }
+      }
+    }
   }
   SipTotals totals() const {
     SipTotals t;
@@ -93,6 +107,20 @@ class World {
     if (change) change(&options);
     return options;
   }
+  static std::unique_ptr<SipMedia> Media(const SipCallerOptions& options,
+                                         SipTally& tally) {
+    if (!options.parties.media) return nullptr;
+    SipMediaOptions of;
+    of.uac = options.parties.uac.ip;
+    of.uas = options.parties.uas.ip;
+    of.run = options.parties.run;
+    of.seconds = 0.06;
+    of.places = 2;
+    of.slots = options.slots;
+    auto media = std::make_unique<SipMedia>(of, tally);
+    EXPECT_TRUE(media->Open().ok());
+    return media;
+  }
   void Carry(Box& from, const std::function<void(const std::string&)>& to) {
     std::deque<std::string> messages;
     messages.swap(from.messages);
@@ -106,6 +134,7 @@ class World {
   const SipUsers users_ = *SipUsers::FromPattern("u{}", "p{}", 3);
 
  public:
+  const std::unique_ptr<SipMedia> media;
   SipCaller caller;
 
  private:
@@ -484,6 +513,171 @@ TEST(SipCallerTest, EverythingEndsOnceWhateverIsLostOrDoubled) {
     EXPECT_GT(t.timed_out, 0u);
     EXPECT_GT(t.resent, 0u);
   }
+}
+
+void WithMedia(SipCallerOptions* options) { options->parties.media = true; }
+
+int Byes(const World& world) {
+  return static_cast<int>(
+      std::count_if(world.log.begin(), world.log.end(),
+                    [](const auto& m) { return m.starts_with("BYE"); }));
+}
+
+TEST(SipCallerTest, ACallWithMediaIsLeftWhenItsMediaIsOver) {
+  World world(SipScenario::kCall, 200, WithMedia);
+  for (uint32_t call = 0; call < 5; ++call) {
+    world.Start();
+    world.Run();
+    world.Talk(3);
+    world.Run();
+    EXPECT_EQ(world.totals().answered, call);
+    EXPECT_TRUE(world.log.back().starts_with("ACK")) << world.log.back();
+    world.Talk(1);
+    world.Run();
+    EXPECT_EQ(world.totals().answered, call + 1);
+  }
+  const SipTotals t = world.totals();
+  EXPECT_EQ(t.messages(), 5 * 6u);
+  EXPECT_EQ(t.media_calls, 5u);
+  EXPECT_EQ(t.unexpected + t.retransmissions + t.malformed, 0u);
+  EXPECT_EQ(world.media->packets().sent.Get(), 5 * 3 * 2u);
+  EXPECT_EQ(world.media->packets().received.Get(), 5 * 3 * 2u);
+  // Inside the dialog, as without media.
+  EXPECT_TRUE(Has(world.log[world.log.size() - 2], "CSeq: 2 BYE\r\n"));
+  EXPECT_TRUE(Has(world.log[world.log.size() - 2], ";tag=feedbeefuas\r\n"));
+}
+
+TEST(SipCallerTest, OffersAndAnswersNameThePortsOfTheirCall) {
+  World world(SipScenario::kCall, 200, WithMedia);
+  world.Start();
+  world.Start();
+  world.Run();
+  std::set<Endpoint> named;
+  for (const std::string& message : world.log) {
+    sip::Message parsed;
+    ASSERT_FALSE(parsed.Parse(message)) << message;
+    const auto at = SdpAudioAddress(message);
+    if (at.has_value()) named.insert(*at);
+  }
+  EXPECT_EQ(named.size(), 4u);
+  for (const uint32_t number : {0u, 1u}) {
+    for (const Party party : {kCaller, kCallee}) {
+      EXPECT_TRUE(
+          named.contains(*SdpAudioAddress(world.media->Body(number, party))));
+    }
+  }
+}
+
+TEST(SipCallerTest, WithoutMediaDescriptionsAreWhatTheyWere) {
+  World world(SipScenario::kCall);
+  world.Start();
+  world.Run();
+  EXPECT_TRUE(Has(world.log.front(),
+                  "Content-Type: application/sdp\r\nContent-Length: 153\r\n\r\n"
+                  "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\n"
+                  "c=IN IP4 127.0.0.2\r\nt=0 0\r\n"
+                  "m=audio 40000 RTP/AVP 0 8 101\r\n"
+                  "a=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n"
+                  "a=sendrecv\r\n"))
+      << world.log.front();
+  EXPECT_TRUE(Has(world.log[2], "m=audio 40002 RTP/AVP")) << world.log[2];
+}
+
+TEST(SipCallerTest, ACallThatIsToldNoAddressHasNoMediaAndEndsAtOnce) {
+  for (const std::string_view start : {"INVITE", "SIP/2.0 200"}) {
+    World world(SipScenario::kCall, 200, WithMedia);
+    world.proxy = [&](std::string m) {
+      const size_t at = m.find("m=audio ");
+      if (m.starts_with(start) && at != m.npos) m.replace(at, 2, "x=");
+      return std::vector{m};
+    };
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_TRUE(world.Start());
+      world.Run();
+    }
+    EXPECT_EQ(world.totals().answered, 5u);
+    EXPECT_EQ(world.totals().media_failed, 5u);
+    EXPECT_EQ(world.totals().media_calls, 0u);
+  }
+}
+
+TEST(SipCallerTest, ACallOfAnotherRunIsAnsweredWithoutAudio) {
+  World world(SipScenario::kCall, 200, WithMedia);
+  world.proxy = [](std::string m) {
+    if (m.starts_with("INVITE")) Replace(&m, "Call-ID: feed", "Call-ID: f00d");
+    return std::vector{m};
+  };
+  world.Start();
+  world.Run();
+  EXPECT_EQ(world.totals().foreign, 3u);
+  EXPECT_TRUE(Has(world.log.back(), "m=audio 0 RTP/AVP")) << world.log.back();
+}
+
+TEST(SipCallerTest, ACallWithoutAPlaceForItsMediaIsNotBegun) {
+  World world(SipScenario::kCall, 200, WithMedia);
+  EXPECT_TRUE(world.Start());
+  EXPECT_TRUE(world.Start());
+  EXPECT_FALSE(world.Start());
+  EXPECT_EQ(world.totals().started, 2u);
+  EXPECT_EQ(world.totals().media_no_place, 1u);
+  world.Run();
+  EXPECT_FALSE(world.Start());
+  world.Talk(4);
+  EXPECT_TRUE(world.Start());
+  world.Run();
+  world.Talk(4);
+  world.Run();
+  EXPECT_EQ(world.totals().answered, 3u);
+  EXPECT_EQ(world.media->packets().misrouted.Get(), 0u);
+}
+
+TEST(SipCallerTest, AFailedCallAndOneThatTimesOutGiveTheirPlacesBack) {
+  World busy(SipScenario::kCall, 486, WithMedia);
+  World silent(SipScenario::kCall, 200, WithMedia);
+  silent.proxy = [](std::string) { return std::vector<std::string>{}; };
+  for (World* world : {&busy, &silent}) {
+    for (uint32_t i = 0; i < 6; ++i) {
+      EXPECT_TRUE(world->Start());
+      world->Run();
+      world->Pass(1'000 * kMs);
+    }
+  }
+  EXPECT_EQ(busy.totals().failed, 6u);
+  EXPECT_EQ(silent.totals().timed_out, 6u);
+}
+
+TEST(SipCallerTest, WhatComesWhileACallTalksIsAnsweredAndChangesNothing) {
+  World world(SipScenario::kCall, 200, [](SipCallerOptions* options) {
+    WithMedia(options);
+    options->retransmit = true;
+    options->timeout_ns = 60'000 * kMs;
+  });
+  std::string ok;
+  world.proxy = [&](std::string m) {
+    if (m.starts_with("SIP/2.0 200") && Has(m, "INVITE")) ok = m;
+    return std::vector{m};
+  };
+  world.Start();
+  world.Run();
+  world.Deliver(ok);
+  world.Run();
+  EXPECT_EQ(world.totals().acknowledged, 2u);
+  // Nothing is repeated, and nothing but the end of the media ends it.
+  world.Pass(5'000 * kMs);
+  EXPECT_TRUE(world.uac.messages.empty());
+  std::string bye = ok;
+  Replace(&bye, "CSeq: 1 INVITE", "CSeq: 2 BYE");
+  world.Deliver(bye);
+  EXPECT_EQ(world.totals().unexpected, 1u);
+  EXPECT_EQ(world.totals().answered, 0u);
+  world.Talk(4);
+  // The BYE is repeated until it is answered.
+  world.uac.messages.clear();
+  world.Pass(551 * kMs);
+  world.Run();
+  EXPECT_EQ(world.totals().resent, 1u);
+  EXPECT_EQ(Byes(world), 1);
+  EXPECT_EQ(world.totals().answered, 1u);
 }
 
 }  // namespace

@@ -101,6 +101,70 @@ TEST(SipScanTest, ReadsTheNumbersOfACallIdOfOurs) {
   }
 }
 
+constexpr std::string_view kDescription =
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+    "m=video 4000 RTP/AVP 31\r\nc=IN IP4 192.0.2.9\r\n"
+    "m=audio 5000 RTP/AVP 0 8\r\na=sendrecv\r\n"
+    "m=audio 6000 RTP/AVP 0\r\nc=IN IP4 192.0.2.8\r\n";
+
+TEST(SipScanTest, FindsWhereADescriptionWantsItsAudio) {
+  EXPECT_EQ(SdpAudioAddress(kDescription), Endpoint::Parse("192.0.2.1:5000"));
+  std::string own(kDescription);
+  own.insert(own.find("a=sendrecv"), "c=IN IP6 2001:db8::7\r\n");
+  EXPECT_EQ(SdpAudioAddress(own), Endpoint::Parse("[2001:db8::7]:5000"));
+  // Without carriage returns or an end, with a multicast's TTL and a count of
+  // ports.
+  EXPECT_EQ(SdpAudioAddress("c=IN IP4 224.2.1.1/127\nm=audio 7/2 RTP/AVP 0"),
+            Endpoint::Parse("224.2.1.1:7"));
+}
+
+TEST(SipScanTest, ADescriptionThatNamesNoAddressIsToldFromOne) {
+  EXPECT_EQ(SdpAudioAddress(""), std::nullopt);
+  EXPECT_EQ(SdpAudioAddress("rubbish"), std::nullopt);
+  EXPECT_EQ(SdpAudioAddress("c=IN IP4 192.0.2.1\r\n"), std::nullopt);
+  EXPECT_EQ(SdpAudioAddress("m=audio 5000 RTP/AVP 0\r\n"), std::nullopt);
+  EXPECT_EQ(SdpAudioAddress("c=IN IP4 192.0.2.1\nm=audio 5000"), std::nullopt);
+  const std::pair<std::string_view, std::string_view> changes[] = {
+      {"audio 5000", "audio 0"},        {"audio 5000", "audio 65536"},
+      {"audio 5000", "audio -5"},       {"audio 5000", "audio  5000"},
+      {"audio 5000", "audio x"},        {"192.0.2.1", "0.0.0.0"},
+      {"192.0.2.1", "host.example"},    {"192.0.2.1", ""},
+      {"c=IN IP4 192", "c=IN IP5 192"}, {"c=IN IP4 192", "c=192"}};
+  for (const auto& [what, with] : changes) {
+    std::string text(kDescription);
+    text.replace(text.find(what), what.size(), with);
+    EXPECT_EQ(SdpAudioAddress(text), std::nullopt) << text;
+  }
+  // One of the stream's own that cannot be used does not fall back.
+  std::string own(kDescription);
+  own.insert(own.find("a=sendrecv"), "c=IN IP4 0.0.0.0\r\n");
+  EXPECT_EQ(SdpAudioAddress(own), std::nullopt);
+}
+
+TEST(SipScanTest, StaysInsideADescriptionToo) {
+  const auto seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  const auto scan = [](const std::string& text) {
+    const auto exact = std::make_unique<char[]>(text.size());
+    text.copy(exact.get(), text.size());
+    const auto found = SdpAudioAddress({exact.get(), text.size()});
+    if (!found.has_value()) return;
+    EXPECT_NE(found->port, Port());
+    EXPECT_FALSE(found->ip.is_any());
+  };
+  const std::string whole(kDescription);
+  for (size_t end = 0; end <= whole.size(); ++end) scan(whole.substr(0, end));
+  constexpr std::string_view kNasty = "cm=09./ \r\n\0x";
+  for (int i = 0; i < 20'000; ++i) {
+    std::string text = whole;
+    for (int hits = 1 + static_cast<int>(random() % 8); hits > 0; --hits) {
+      text[random() % text.size()] = kNasty[random() % kNasty.size()];
+    }
+    scan(text);
+  }
+}
+
 TEST(SipScanTest, StaysInsideWhateverItIsGiven) {
   const auto seed = std::random_device()();
   SCOPED_TRACE(seed);

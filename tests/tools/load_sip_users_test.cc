@@ -29,10 +29,12 @@ TEST(SipTemplateTest, FieldsAreWrittenWhereTheyStand) {
   values.target = "sip:t";
   values.to = "To: x\r\n";
   values.lines = "Route: r\r\n";
+  values.body = "Content-Length: 0\r\n\r\n";
   EXPECT_EQ(Written(SipTemplate("{number}{step} {cseq} <{user}> {target}"
-                                "|{to}|{lines}|"),
+                                "|{to}|{lines}|{body}"),
                     values),
-            "000000abb 12 <alice> sip:t|To: x\r\n|Route: r\r\n|");
+            "000000abb 12 <alice> sip:t|To: x\r\n|Route: r\r\n|"
+            "Content-Length: 0\r\n\r\n");
 }
 
 TEST(SipTemplateTest, OtherBracesAreText) {

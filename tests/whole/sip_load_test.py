@@ -7,8 +7,10 @@ Method: both sides of sluiceload with nothing in between, peers that do one thin
 wrong, and sluiced itself."""
 
 import contextlib
+import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -31,12 +33,16 @@ BUILD = pathlib.Path()
 NET = f"127.{os.getpid() >> 8 & 0x7f | 0x40}.{os.getpid() & 0xff}"
 OURS = ["--uac", f"{NET}.12:21000", "--uas", f"{NET}.13:21001"]
 SCENARIOS = {"options": 2, "message": 2, "register": 2, "call": 6}
+MEDIA_ODD = ("failed", "no_place", "late", "lost", "misrouted", "reordered",
+             "duplicates", "too_old", "wrong_source", "corrupted", "foreign",
+             "send_refused")
 ODD = ("timed_out", "failed", "retransmissions", "resent", "late", "unexpected",
        "foreign", "malformed", "too_long", "send_refused", "connections_lost")
 
 SIP = """
 [sip]
 domains = ["example.com"]
+anchor = "{anchor}"
 [[sip.leg]]
 name = "default"
 trusted = true
@@ -66,6 +72,17 @@ class Case(unittest.TestCase):
                          dict.fromkeys(ODD, 0) | wanted)
         self.assertEqual(whole["started"], whole["answered"] +
                          whole["failed"] + whole["timed_out"])
+
+    def assert_media(self, result, packets):
+        """So many packets of each side of each call, all of which came."""
+        whole = result["whole_run"]
+        self.assertEqual({name: whole["media_" + name] for name in MEDIA_ODD},
+                         dict.fromkeys(MEDIA_ODD, 0))
+        self.assertGreater(whole["media_calls"], 0)
+        self.assertEqual(whole["media_calls"], whole["answered"])
+        self.assertEqual(whole["media_sent"],
+                         2 * packets * whole["media_calls"])
+        self.assertEqual(whole["media_received"], whole["media_sent"])
 
 
 class Straight(Case):
@@ -119,6 +136,25 @@ class Straight(Case):
         self.assertEqual(status, 0, said)
         self.assert_clean(result)
         self.assertEqual(result["generator"]["workers"], 2)
+
+    def test_calls_carry_media_over_udp_and_tcp_and_from_every_worker(self):
+        for arguments in (["--transport", "udp"],
+                          ["--transport", "tcp", "--connections", 3],
+                          ["--cores", "0,1", "--spacing", "exponential"]):
+            with self.subTest(arguments):
+                status, result, said = direct(
+                    "call", *arguments, "--media", 0.2, "--rate", 50,
+                    "--seconds", 0.5, "--strict")
+                self.assertEqual(status, 0, said)
+                self.assert_clean(result)
+                self.assert_media(result, 10)
+                self.assertGreater(result["media_us"]["p50"], 0)
+                self.assertIn("0 misrouted", said)
+
+    def test_without_media_nothing_is_said_of_it(self):
+        status, result, said = direct("call", "--rate", 50, "--seconds", 0.1)
+        self.assertEqual(status, 0, said)
+        self.assertNotIn("media", json.dumps(result) + said)
 
     def test_refusals_are_counted_by_code(self):
         for scenario in "options", "call":
@@ -175,6 +211,10 @@ class Straight(Case):
                 (["options", "--loopback-self", "--transport", "tls"],
                  "--tls-certificate"),
                 (["call", "--loopback-self", "--password", "x"], "challenge"),
+                (["options", "--loopback-self", "--media", 1], "only calls"),
+                (["call", "--loopback-self", "--media", 0], "--media"),
+                (["call", "--loopback-self", "--media", 60, "--rate", 1000],
+                 "20000 are possible"),
                 (["wedding", "--loopback-self"], "wedding")):
             status, _, said = sluiceload("sip", *arguments)
             self.assertIn(status, (1, 2), (arguments, said))
@@ -183,9 +223,9 @@ class Straight(Case):
 
 class BadProxies(Case):
     @contextlib.contextmanager
-    def udp_peer(self, answer):
-        """A socket whose `answer(message)` goes back: an octet string or
-        None."""
+    def udp_peer(self, answer, to=lambda sender: sender):
+        """A socket whose `answer(message)` goes back, or to `to(sender)`: an
+        octet string or None."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.bind((f"{NET}.14", 0))
 
@@ -196,7 +236,7 @@ class BadProxies(Case):
                         return
                     reply = answer(message)
                     if reply is not None:
-                        s.sendto(reply, sender)
+                        s.sendto(reply, to(sender))
             thread = threading.Thread(target=serve)
             thread.start()
             try:
@@ -211,6 +251,77 @@ class BadProxies(Case):
                                        50, "--seconds", 0.3, *arguments)
         self.assertEqual(status, 0, said)
         return result, said
+
+    def between_sides(self, change):
+        """Somebody who passes `change(message)` of each message on."""
+        sides = {f"{NET}.12": (f"{NET}.13", 21001),
+                 f"{NET}.13": (f"{NET}.12", 21000)}
+        return self.udp_peer(change, lambda sender: sides[sender[0]])
+
+    def media_through(self, change):
+        """Calls with media through him: the counters of the whole run and what
+        was said. It has to end badly."""
+        with self.between_sides(change) as peer:
+            status, result, said = sip(
+                "call", "--proxy", peer, "--to", f"{NET}.13", "--media", 0.1,
+                "--rate", 50, "--seconds", 0.3, "--strict")
+        self.assertEqual(status, 1, said)
+        self.assertIn("--strict: media", said)
+        self.assert_clean(result)
+        self.assertGreater(result["whole_run"]["answered"], 0)
+        return result["whole_run"], said
+
+    def test_media_that_goes_nowhere_is_lost(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hole:
+            hole.bind((f"{NET}.13", 0))
+            port = b"m=audio %d" % hole.getsockname()[1]
+            # The answer's: what the calling side sends, half of all.
+            whole, said = self.media_through(
+                lambda m: re.sub(rb"m=audio \d+", port, m)
+                if m.startswith(b"SIP/2.0") else m)
+        self.assertEqual(whole["media_lost"], whole["media_sent"] // 2)
+        self.assertEqual(whole["media_received"], whole["media_sent"] // 2)
+        self.assertEqual(whole["media_misrouted"], 0)
+        self.assertIn("50.0000 %", said)
+
+    def test_media_of_another_call_is_misrouted(self):
+        ports = []
+
+        def to_the_first(message):
+            named = re.search(rb"m=audio \d+", message)
+            if not named or not message.startswith(b"SIP/2.0"):
+                return message
+            ports.append(named[0])
+            return message.replace(named[0], ports[0])
+        whole, said = self.media_through(to_the_first)
+        self.assertGreater(whole["media_misrouted"], 0)
+        self.assertEqual(whole["media_misrouted"], whole["media_lost"])
+        self.assertIn(f"{whole['media_misrouted']} misrouted", said)
+
+    def test_a_call_that_is_told_no_address_has_no_media(self):
+        whole, said = self.media_through(
+            lambda m: m.replace(b"m=audio", b"m=video"))
+        self.assertEqual(whole["media_failed"], whole["answered"])
+        self.assertEqual(whole["media_sent"], 0)
+        self.assertIn("without an address", said)
+
+    def test_an_interrupt_ends_the_calls_that_talk(self):
+        processes = []
+
+        def interrupt_once_up(message):
+            if message.startswith(b"ACK") and processes:
+                processes.pop().send_signal(signal.SIGINT)
+            return message
+        with self.between_sides(interrupt_once_up) as peer:
+            status, result, said = sip(
+                "call", "--proxy", peer, "--to", f"{NET}.13", "--media", 60,
+                "--rate", 5, "--seconds", 600, started=processes.append)
+        self.assertEqual(status, 0, said)
+        self.assertTrue(result["interrupted"])
+        self.assert_clean(result)
+        whole = result["whole_run"]
+        self.assertGreater(whole["media_calls"], 0)
+        self.assertEqual(whole["media_received"], whole["media_sent"])
 
     def test_silence_is_a_timeout(self):
         result, said = self.run_against(lambda m: None, "--timeout", 0.2)
@@ -247,9 +358,9 @@ class Sluiced(Case):
             raise unittest.SkipTest("sluiced is not built")
 
     @contextlib.contextmanager
-    def sluiced(self):
-        """A sluiced with a leg, asking REGISTERs for passwords: its address
-        and its process."""
+    def sluiced(self, anchor="cross-leg"):
+        """A sluiced with a leg, asking REGISTERs for passwords: its address,
+        its process and its folder."""
         with tempfile.TemporaryDirectory(prefix="sip-load-") as folder:
             users = pathlib.Path(folder, "users")
             users.write_text("".join(f"u{i}:example.com:secret{i}\n"
@@ -259,13 +370,14 @@ class Sluiced(Case):
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
             config = run_whole.CONFIG + SIP.format(
-                ip="127.0.0.1", port=port, users=users)
+                ip="127.0.0.1", port=port, users=users, anchor=anchor)
             with unittest.mock.patch.object(run_whole, "CONFIG", config), \
                     run_whole.daemon(BUILD) as run:
-                yield f"127.0.0.1:{port}", load_test.Sluiced.pid_of(run)
+                yield (f"127.0.0.1:{port}", load_test.Sluiced.pid_of(run),
+                       run)
 
     def test_forwards_every_scenario(self):
-        with self.sluiced() as (proxy, pid):
+        with self.sluiced() as (proxy, pid, _):
             for transport in "udp", "tcp":
                 for scenario in "options", "message", "call":
                     with self.subTest(f"{scenario} over {transport}"):
@@ -278,8 +390,28 @@ class Sluiced(Case):
                         self.assertGreater(
                             result["proxy"]["cpu_us_per_message"], 0)
 
+    def test_carries_the_media_of_calls_through_its_relay(self):
+        for anchor, share in ("always", 1), ("never", 0):
+            with self.subTest(anchor), \
+                    self.sluiced(anchor) as (proxy, _, folder):
+                status, result, said = sip(
+                    "call", "--proxy", proxy, "--media", 0.3, "--rate", 50,
+                    "--seconds", 2, "--strict")
+                asked = subprocess.run(
+                    [BUILD / "tools/sluicectl", "-s", folder / "control.sock",
+                     "-o", "json", "stats"], capture_output=True, check=True)
+                self.assertEqual(status, 0, said)
+                self.assert_clean(result)
+                self.assert_media(result, 15)
+                whole = result["whole_run"]
+                shards = json.loads(asked.stdout)["shards"]
+                for name, count in (("packets_in", whole["media_sent"]),
+                                    ("packets_out", whole["media_received"])):
+                    self.assertEqual(sum(s[name] for s in shards),
+                                     share * count, name)
+
     def test_registers_with_passwords_and_not_without(self):
-        with self.sluiced() as (proxy, _):
+        with self.sluiced() as (proxy, _, _):
             register = ["register", "--proxy", proxy, "--rate", 100,
                         "--seconds", 0.3, "-n", 20]
             status, result, said = sip(*register, "--password", "secret{}",

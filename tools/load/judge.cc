@@ -24,4 +24,14 @@ Judge::Arrival Judge::OnSequence(uint32_t sequence) noexcept {
   return Arrival::kReordered;
 }
 
+bool CountArrival(Judge::Arrival arrival, Tally& tally) noexcept {
+  switch (arrival) {
+    case Judge::Arrival::kDuplicate: tally.duplicates.Add(1); return false;
+    case Judge::Arrival::kTooOld: tally.too_old.Add(1); return false;
+    case Judge::Arrival::kReordered: tally.reordered.Add(1); return true;
+    case Judge::Arrival::kInOrder: return true;
+  }
+  return true;
+}
+
 }  // namespace sluice::load

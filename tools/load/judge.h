@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 
+#include "tools/load/tally.h"
+
 namespace sluice::load {
 
 // The record of one stream at its receiving end: which sequence numbers came,
@@ -31,6 +33,10 @@ class Judge {
   std::array<uint64_t, kWords> seen_{};
   uint32_t next_ = 0;  // one past the highest seen
 };
+
+// Counts an arrival where it belongs; false for what is no first one, and so
+// not received.
+bool CountArrival(Judge::Arrival arrival, Tally& tally) noexcept;
 
 }  // namespace sluice::load
 

@@ -7,12 +7,13 @@
 namespace sluice::load {
 
 SipAnswerer::SipAnswerer(const SipParties& parties, int code, uint32_t slots,
-                         SipTally& tally)
+                         SipTally& tally, SipMedia* media)
     : run_(parties.run),
       code_(code),
       mask_(slots - 1),
       responses_(parties),
       tally_(tally),
+      media_(media),
       seen_(slots) {
   CHECK(std::has_single_bit(slots));
 }
@@ -24,21 +25,26 @@ void SipAnswerer::OnMessage(std::string_view message, SipSink& sink) {
     return;
   }
   tally_.uas_received.Add(1);
-  CountSeen(request);
+  const std::optional<uint32_t> number = CountSeen(request);
   if (request.method == "ACK") {
     tally_.acknowledged.Add(1);
     return;
   }
   const bool invite = request.method == "INVITE";
-  if (invite && code_ == 200) Answer(request, 180, sink);
-  Answer(request, code_, sink);
+  if (invite && code_ == 200) Answer(request, 180, "", sink);
+  std::string_view body;
+  if (invite && media_ != nullptr && number.has_value()) {
+    media_->OnDescription(*number, kCallee, request.body);
+    body = media_->Body(*number, kCallee);
+  }
+  Answer(request, code_, body, sink);
 }
 
-void SipAnswerer::CountSeen(const SipScan& request) {
+std::optional<uint32_t> SipAnswerer::CountSeen(const SipScan& request) {
   SipNumber number;
   if (!ReadSipCallId(request.call_id, &number) || number.run != run_) {
     tally_.foreign.Add(1);
-    return;
+    return std::nullopt;
   }
   Seen& seen = seen_[number.number & mask_];
   const auto bit = static_cast<uint8_t>(
@@ -48,11 +54,13 @@ void SipAnswerer::CountSeen(const SipScan& request) {
   }
   if (seen.number != number.number) seen = {number.number, 0};
   seen.requests |= bit;
+  return number.number;
 }
 
-void SipAnswerer::Answer(const SipScan& request, int code, SipSink& sink) {
+void SipAnswerer::Answer(const SipScan& request, int code,
+                         std::string_view body, SipSink& sink) {
   SipWriter writer(sink.Room(), kSipMessageMax);
-  responses_.Write(request, code, &writer);
+  responses_.Write(request, code, body, &writer);
   if (writer.size() == 0) {
     tally_.too_long.Add(1);
     return;

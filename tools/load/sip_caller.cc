@@ -40,10 +40,11 @@ std::string_view TakeLast(std::string_view* values) {
 }  // namespace
 
 SipCaller::SipCaller(const SipCallerOptions& options, const SipUsers& users,
-                     SipTally& tally)
+                     SipTally& tally, SipMedia* media)
     : options_(options),
       users_(users),
       tally_(tally),
+      media_(media),
       requests_(options.parties),
       mask_(options.slots - 1),
       slots_(options.slots) {
@@ -61,6 +62,12 @@ SipValues SipCaller::ValuesOf(const Slot& slot) const {
   return values;
 }
 
+void SipCaller::StartClock(Slot& slot, uint64_t now_ns) {
+  slot.resends = 0;
+  slot.resend_ns = now_ns + kT1Ns;
+  slot.proceeding = false;
+}
+
 void SipCaller::Write(const SipTemplate& request, const SipValues& values,
                       Slot& slot, Keep keep, uint64_t now_ns, SipSink& sink) {
   char* const room = sink.Room();
@@ -68,23 +75,27 @@ void SipCaller::Write(const SipTemplate& request, const SipValues& values,
   request.Write(values, &writer);
   if (writer.size() == 0) {
     tally_.too_long.Add(1);
+    slot.request.clear();
+    return;
+  }
+  if (keep == Keep::kForLater) {
+    slot.request.assign(room, writer.size());
     return;
   }
   if (options_.retransmit && keep == Keep::kYes) {
     slot.request.assign(room, writer.size());
-    slot.resends = 0;
-    slot.resend_ns = now_ns + kT1Ns;
-    slot.proceeding = false;
+    StartClock(slot, now_ns);
   }
   tally_.uac_sent.Add(1);
   sink.Send(writer.size());
 }
 
-void SipCaller::Start(uint64_t now_ns, SipSink& sink) {
+bool SipCaller::Start(uint64_t now_ns, SipSink& sink) {
   if (next_ - oldest_ == slots_.size()) {
     if (IsLive(SlotOf(oldest_))) GiveUp(SlotOf(oldest_));
     ++oldest_;
   }
+  if (media_ != nullptr && !media_->Take(next_)) return false;
   Slot& slot = SlotOf(next_);
   slot.number = next_++;
   slot.started_ns = now_ns;
@@ -92,7 +103,10 @@ void SipCaller::Start(uint64_t now_ns, SipSink& sink) {
   slot.cseq = 1;
   slot.ringing = slot.proceeding = false;
   tally_.started.Add(1);
-  Write(requests_.first, ValuesOf(slot), slot, Keep::kYes, now_ns, sink);
+  SipValues values = ValuesOf(slot);
+  if (media_ != nullptr) values.body = media_->Body(slot.number, kCaller);
+  Write(requests_.first, values, slot, Keep::kYes, now_ns, sink);
+  return true;
 }
 
 void SipCaller::OnMessage(std::string_view message, uint64_t now_ns,
@@ -132,11 +146,13 @@ void SipCaller::OnOwn(const SipScan& response, Slot& slot, uint64_t now_ns,
       if (response.status != 100) tally_.retransmissions.Add(1);
       return;
     case Stage::kAsked:
+    case Stage::kTalking:
     case Stage::kLeaving: break;
   }
   const std::string_view method =
       slot.stage == Stage::kLeaving ? "BYE" : requests_.method;
-  if (response.cseq != slot.cseq || response.method != method) {
+  if (slot.stage == Stage::kTalking || response.cseq != slot.cseq ||
+      response.method != method) {
     // To what was asked before: one of the same again, and the 200 of an INVITE
     // wants another ACK (RFC 3261 13.2.2.4).
     const bool before = response.cseq < slot.cseq;
@@ -171,7 +187,7 @@ void SipCaller::OnFinal(const SipScan& response, Slot& slot, uint64_t now_ns,
     answer_ns_.Record(now_ns - slot.started_ns);
     if (call) {
       SendAck(response, slot, sink);
-      return SendBye(response, slot, now_ns, sink);
+      return OnUp(response, slot, now_ns, sink);
     }
   } else if (response.status >= 300) {
     return Fail(slot, response.status);
@@ -231,26 +247,46 @@ void SipCaller::SendAck(const SipScan& response, const Slot& slot,
         Keep::kNo, 0, sink);
 }
 
-void SipCaller::SendBye(const SipScan& response, Slot& slot, uint64_t now_ns,
-                        SipSink& sink) {
-  slot.stage = Stage::kLeaving;
+void SipCaller::OnUp(const SipScan& response, Slot& slot, uint64_t now_ns,
+                     SipSink& sink) {
+  bool talks = false;
+  if (media_ != nullptr) {
+    media_->OnDescription(slot.number, kCaller, response.body);
+    talks = media_->Begin(slot.number, now_ns);
+  }
+  slot.stage = talks ? Stage::kTalking : Stage::kLeaving;
   slot.cseq = static_cast<uint8_t>(response.cseq + 1);
   SipValues values = ValuesOf(slot);
   values.to = response.to_line;
   values.target = SipAddressOf(response.contact);
   values.lines = Routes(response);
-  Write(requests_.bye, values, slot, Keep::kYes, now_ns, sink);
+  Write(requests_.bye, values, slot, talks ? Keep::kForLater : Keep::kYes,
+        now_ns, sink);
+}
+
+void SipCaller::HangUp(uint32_t number, uint64_t now_ns, SipSink& sink) {
+  Slot& slot = SlotOf(number);
+  if (slot.number != number || slot.stage != Stage::kTalking) return;
+  slot.stage = Stage::kLeaving;
+  // One that did not fit has been counted.
+  if (slot.request.empty()) return;
+  StartClock(slot, now_ns);
+  std::memcpy(sink.Room(), slot.request.data(), slot.request.size());
+  tally_.uac_sent.Add(1);
+  sink.Send(slot.request.size());
 }
 
 void SipCaller::Fail(Slot& slot, int code) {
   slot.stage = Stage::kEnded;
   tally_.failed.Add(1);
+  if (media_ != nullptr) media_->Free(slot.number);
   ++failures_[static_cast<size_t>(code)];
 }
 
 void SipCaller::GiveUp(Slot& slot) {
   slot.stage = Stage::kGivenUp;
   tally_.timed_out.Add(1);
+  if (media_ != nullptr) media_->Free(slot.number);
 }
 
 void SipCaller::Sweep(uint64_t now_ns, SipSink& sink) {
@@ -274,6 +310,7 @@ void SipCaller::RepeatDue(uint64_t now_ns, SipSink& sink) {
   for (uint32_t number = oldest_; number != next_; ++number) {
     Slot& slot = SlotOf(number);
     if (!IsLive(slot) || now_ns < slot.resend_ns) continue;
+    if (slot.stage == Stage::kTalking || slot.request.empty()) continue;
     // RFC 3261 17.1.1.2: an INVITE that has been heard is not repeated.
     if (call && slot.stage == Stage::kAsked && slot.proceeding) continue;
     std::memcpy(sink.Room(), slot.request.data(), slot.request.size());

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tools/load/histogram.h"
+#include "tools/load/sip_media.h"
 #include "tools/load/sip_messages.h"
 #include "tools/load/sip_scan.h"
 #include "tools/load/sip_tally.h"
@@ -36,7 +37,9 @@ struct SipCallerOptions {
 
 // The calling side of all transactions of a worker, or of all its calls.
 //
-//             2xx (call: ACK and BYE are sent)
+//      2xx of a call with media (ACK is sent)      HangUp (BYE is sent)
+//    +----------------------------> kTalking --------+
+//    |        2xx (call: ACK and BYE are sent)       v
 //   kAsked ------------------------------------> kLeaving   (calls only)
 //    |  | |                                       |     |
 //    |  | +-- 2xx (no call) ------> kEnded <------+     |
@@ -56,12 +59,15 @@ struct SipCallerOptions {
 class SipCaller {
  public:
   // `users` outlives it. REQUIRES: digest only where the scenario is no call.
+  // `media`: that of calls, if they have any; outlives it.
   SipCaller(const SipCallerOptions& options, const SipUsers& users,
-            SipTally& tally);
+            SipTally& tally, SipMedia* media = nullptr);
 
-  // Begins the next one.
-  void Start(uint64_t now_ns, SipSink& sink);
+  // Begins the next one; false where there is no place for its media.
+  bool Start(uint64_t now_ns, SipSink& sink);
   void OnMessage(std::string_view message, uint64_t now_ns, SipSink& sink);
+  // The media of a call is over: BYE.
+  void HangUp(uint32_t number, uint64_t now_ns, SipSink& sink);
   // Gives up what is too old, and repeats what wants repeating.
   void Sweep(uint64_t now_ns, SipSink& sink);
   // Forgets the delays measured so far.
@@ -75,7 +81,14 @@ class SipCaller {
   const std::array<uint64_t, kCodes>& failures() const { return failures_; }
 
  private:
-  enum class Stage : uint8_t { kFree, kAsked, kLeaving, kEnded, kGivenUp };
+  enum class Stage : uint8_t {
+    kFree,
+    kAsked,
+    kTalking,
+    kLeaving,
+    kEnded,
+    kGivenUp
+  };
   struct Slot {
     uint64_t started_ns = 0;
     uint64_t resend_ns = 0;
@@ -85,10 +98,12 @@ class SipCaller {
     Stage stage = Stage::kFree;
     bool ringing = false;
     bool proceeding = false;
-    std::string request{};  // the last one; kept for repeating it alone
+    // The last one, kept for repeating it alone; of a call that talks, its BYE.
+    std::string request{};
   };
   static bool IsLive(const Slot& slot) {
-    return slot.stage == Stage::kAsked || slot.stage == Stage::kLeaving;
+    return slot.stage == Stage::kAsked || slot.stage == Stage::kTalking ||
+           slot.stage == Stage::kLeaving;
   }
 
   Slot& SlotOf(uint32_t number) { return slots_[number & mask_]; }
@@ -99,15 +114,18 @@ class SipCaller {
   void Authorize(const SipScan& challenge, Slot& slot, uint64_t now_ns,
                  SipSink& sink);
   void SendAck(const SipScan& response, const Slot& slot, SipSink& sink);
-  void SendBye(const SipScan& response, Slot& slot, uint64_t now_ns,
-               SipSink& sink);
+  // A call that is up talks, or ends with BYE at once.
+  void OnUp(const SipScan& response, Slot& slot, uint64_t now_ns,
+            SipSink& sink);
   // Route lines of a dialog from the Record-Route of its 200.
   std::string_view Routes(const SipScan& response);
   SipValues ValuesOf(const Slot& slot) const;
-  // One that is to be repeated is kept in `slot`, and its clock starts.
-  enum class Keep : uint8_t { kNo, kYes };
+  // One that is to be repeated is kept in `slot`, and its clock starts; one for
+  // later is kept there and not sent.
+  enum class Keep : uint8_t { kNo, kYes, kForLater };
   void Write(const SipTemplate& request, const SipValues& values, Slot& slot,
              Keep keep, uint64_t now_ns, SipSink& sink);
+  static void StartClock(Slot& slot, uint64_t now_ns);
   void Fail(Slot& slot, int code);
   void GiveUp(Slot& slot);
   void RepeatDue(uint64_t now_ns, SipSink& sink);
@@ -115,6 +133,7 @@ class SipCaller {
   const SipCallerOptions options_;
   const SipUsers& users_;
   SipTally& tally_;
+  SipMedia* const media_;
   const SipRequests requests_;
   const uint32_t mask_;
 

@@ -86,6 +86,9 @@ absl::Status Resolve(SipCommand& c) {
           absl::StrFormat("--pid: %d is no process", pid));
     }
   }
+  if (t.media_s > 0 && *scenario != SipScenario::kCall) {
+    return absl::InvalidArgumentError("--media: only calls have media");
+  }
   c.run.progress = !c.quiet;
   return absl::OkStatus();
 }
@@ -155,6 +158,9 @@ void AddTrafficOptions(CLI::App* app, SipCommand& c) {
   app->add_option("--answer", t.answer_code,
                   "what the answering side answers instead of 200")
       ->check(CLI::Range(200, 699));
+  app->add_option("--media", t.media_s,
+                  "seconds that each call stays up, with RTP both ways")
+      ->check(CLI::Range(0.02, 3600.0));
   app->add_option("--connections", t.connections,
                   "of the calling side to the proxy (tcp, tls)")
       ->check(CLI::Range(1, 4096))
@@ -193,6 +199,10 @@ absl::Status RunSipCommand(SipCommand& c, const std::atomic<bool>& stop) {
   RETURN_IF_ERROR(WriteJson(c.json, ToJson(c.run, result, users.size())));
   if (c.strict && result.whole.failed_share() > 0) {
     return absl::DataLossError("--strict: not everything was answered");
+  }
+  if (c.strict && !result.media_is_whole()) {
+    return absl::DataLossError(
+        "--strict: media was lost or at fault, or calls had none");
   }
   return absl::OkStatus();
 }

@@ -35,11 +35,16 @@ std::string_view UriEnd(sip::Transport transport) {
   return "";
 }
 
+// In the descriptions of calls without media, to which nobody sends.
+constexpr Port kUacPort = Port::FromHost(40000);
+constexpr Port kUasPort = Port::FromHost(40002);
+
 // One audio stream of G.711, offered or answered (RFC 8866, RFC 3264).
-std::string Sdp(const IpAddress& ip, int port) {
-  const std::string address = Cat(ip.is_v4() ? "IP4 " : "IP6 ", ip.ToString());
+std::string Sdp(const Endpoint& local) {
+  const std::string address =
+      Cat(local.ip.is_v4() ? "IP4 " : "IP6 ", local.ip.ToString());
   return Cat("v=0\r\no=- 1 1 IN ", address, "\r\ns=-\r\nc=IN ", address,
-             "\r\nt=0 0\r\nm=audio ", port,
+             "\r\nt=0 0\r\nm=audio ", local.port.host(),
              " RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n"
              "a=ptime:20\r\na=sendrecv\r\n");
 }
@@ -66,6 +71,10 @@ std::string Request(const SipParties& p, std::string_view method,
 }
 
 }  // namespace
+
+std::string SipAudioBody(const Endpoint& local) {
+  return Body("application/sdp", Sdp(local));
+}
 
 std::string_view NameOf(SipScenario scenario) { return Row(scenario).name; }
 
@@ -104,7 +113,8 @@ SipRequests::SipRequests(const SipParties& p) : method(Row(p.scenario).method) {
       rest = Cat(contact, "Expires: ", p.expires_s, "\r\n", Body("", ""));
       break;
     case SipScenario::kCall:
-      rest = Cat(contact, Body("application/sdp", Sdp(p.uac.ip, 40000)));
+      rest = Cat(contact, p.media ? std::string("{body}")
+                                  : SipAudioBody({p.uac.ip, kUacPort}));
       break;
   }
   request_uri = SipTemplate(uri);
@@ -119,10 +129,10 @@ SipResponses::SipResponses(const SipParties& p)
     : tag_(Cat(";tag=", Hex(p.run), "uas")),
       contact_(Cat("Contact: <sip:uas@", p.uas.ToString(), UriEnd(p.transport),
                    ">\r\n")),
-      sdp_(Body("application/sdp", Sdp(p.uas.ip, 40002))) {}
+      sdp_(SipAudioBody({p.uas.ip, p.media ? Port() : kUasPort})) {}
 
 void SipResponses::Write(const SipScan& request, int code,
-                         SipWriter* out) const noexcept {
+                         std::string_view body, SipWriter* out) const noexcept {
   out->Put("SIP/2.0 ");
   out->PutDecimal(static_cast<uint64_t>(code));
   out->Put(" ");
@@ -147,8 +157,9 @@ void SipResponses::Write(const SipScan& request, int code,
   out->Put(request.call_id_line);
   out->Put(request.cseq_line);
   if (code < 300) out->Put(contact_);
-  out->Put(invite && code == 200 ? std::string_view(sdp_)
-                                 : "Content-Length: 0\r\n\r\n");
+  out->Put(!invite || code != 200 ? "Content-Length: 0\r\n\r\n"
+           : body.empty()         ? std::string_view(sdp_)
+                                  : body);
 }
 
 std::string_view SipReason(int code) {

@@ -31,6 +31,7 @@ struct SipParties {
   std::string contact{};  // ip:port that REGISTER binds; "": the UAC
   uint32_t expires_s = 3600;
   uint32_t run = 0;
+  bool media = false;  // each call has descriptions of its own
 };
 
 // The requests of a scenario. Each fits kSipMessageMax as long as what a peer
@@ -45,12 +46,18 @@ struct SipRequests {
   SipTemplate ack, bye;     // inside the dialog
 };
 
+// A description of audio at `local`, offered or answered, as {body} takes it.
+std::string SipAudioBody(const Endpoint& local);
+
 // The responses of the answering side: `code` to `request`, with Contact, and
-// with SDP where a 200 answers an INVITE.
+// with SDP where a 200 answers an INVITE: `body`, or where that is empty the
+// same for all. With media of its own for each call that one refuses the audio
+// (RFC 3264 6): it answers what is no call of ours.
 class SipResponses {
  public:
   explicit SipResponses(const SipParties& parties);
-  void Write(const SipScan& request, int code, SipWriter* out) const noexcept;
+  void Write(const SipScan& request, int code, std::string_view body,
+             SipWriter* out) const noexcept;
 
  private:
   std::string tag_, contact_, sdp_;

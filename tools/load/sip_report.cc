@@ -1,6 +1,9 @@
 #include "tools/load/sip_report.h"
 
 #include <algorithm>
+#include <string_view>
+#include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -36,6 +39,53 @@ std::string Oddities(const SipTotals& t) {
   return text;
 }
 
+// The packets of calls: what tally.def has for them, in the names that the
+// counters of calls have.
+void PutMedia(const Totals& t, nlohmann::ordered_json* counts) {
+  const std::pair<const char*, uint64_t> rows[] = {
+      {"media_sent", t.sent},
+      {"media_received", t.received},
+      {"media_reordered", t.reordered},
+      {"media_duplicates", t.duplicates},
+      {"media_too_old", t.too_old},
+      {"media_misrouted", t.misrouted},
+      {"media_wrong_source", t.wrong_source},
+      {"media_corrupted", t.corrupted},
+      {"media_foreign", t.foreign},
+      {"media_send_refused", t.send_refused}};
+  for (const auto& [name, count] : rows) (*counts)[name] = count;
+}
+
+double LostShare(const Totals& t) {
+  return t.sent == 0
+             ? 0
+             : static_cast<double>(t.lost()) / static_cast<double>(t.sent);
+}
+
+void AppendMedia(const SipRunResult& r, double span, std::string* text) {
+  const Totals& t = r.media;
+  absl::StrAppendFormat(
+      text, "  media     %10.0f packets/s, of %d calls in all\n",
+      static_cast<double>(r.media_measured.sent) / span, r.whole.media_calls);
+  AppendDelays(text, "packet", r.media_ns);
+  absl::StrAppendFormat(text,
+                        "  lost      %10d of %d packets (%.4f %%), %d "
+                        "misrouted\n",
+                        t.lost(), t.sent, 100 * LostShare(t), t.misrouted);
+  const std::pair<uint64_t, const char*> rows[] = {
+      {r.whole.media_failed, "calls without an address to send to"},
+      {r.whole.media_no_place, "calls not begun for want of a place"},
+      {r.whole.media_late, "packets came after their call's media"},
+      {t.reordered, "packets reordered"},
+      {t.duplicates + t.too_old, "packets came again"},
+      {t.wrong_source, "packets from another address than announced"},
+      {t.corrupted, "packets corrupted"},
+      {t.foreign, "packets of another run"}};
+  for (const auto& [count, what] : rows) {
+    if (count > 0) absl::StrAppend(text, "  media: ", count, " ", what, "\n");
+  }
+}
+
 }  // namespace
 
 nlohmann::ordered_json ToJson(const SipRunOptions& o, const SipRunResult& r,
@@ -63,15 +113,29 @@ nlohmann::ordered_json ToJson(const SipRunOptions& o, const SipRunResult& r,
   j["failed_by_code"] = codes;
   j["answer_us"] = DelayJson(r.answer_ns);
   j["whole_us"] = DelayJson(r.whole_ns);
-  const std::pair<const char*, const SipTotals*> totals[] = {
-      {"whole_run", &r.whole}, {"measured", &r.measured}};
-  for (const auto& [name, sum] : totals) {
+  const bool media = t.media_s > 0;
+  if (media) {
+    j["media_s"] = t.media_s;
+    j["media_pps"] = static_cast<double>(r.media_measured.sent) / span;
+    j["media_loss_ratio"] = LostShare(r.media);
+    j["media_us"] = DelayJson(r.media_ns);
+  }
+  const std::tuple<const char*, const SipTotals*, const Totals*> totals[] = {
+      {"whole_run", &r.whole, &r.media},
+      {"measured", &r.measured, &r.media_measured}};
+  for (const auto& [name, sum, packets] : totals) {
     nlohmann::ordered_json counts;
-#define SIP_TALLY(field, help) counts[#field] = sum->field;
+#define SIP_TALLY(field, help)                                    \
+  if (media || !std::string_view(#field).starts_with("media_")) { \
+    counts[#field] = sum->field;                                  \
+  }
 #include "tools/load/sip_tally.def"
 #undef SIP_TALLY
+    if (media) PutMedia(*packets, &counts);
     j[name] = counts;
   }
+  // Of the whole run alone: at a moment in between some are under way.
+  if (media) j["whole_run"]["media_lost"] = r.media.lost();
   const auto doubts = r.Doubts(o);
   j["generator"] = {{"workers", std::max<size_t>(o.cores.size(), 1)},
                     {"cpu_share", r.generator_cpu},
@@ -126,6 +190,7 @@ std::string ToText(const SipRunOptions& o, const SipRunResult& r,
   if (const std::string odd = Oddities(r.whole); !odd.empty()) {
     absl::StrAppend(&text, "  messages: ", odd, "\n");
   }
+  if (o.traffic.media_s > 0) AppendMedia(r, span, &text);
   if (const auto us = r.proxy_us_per_message(); us.has_value()) {
     const uint64_t cpu_ns = r.proxy_after->cpu_ns - r.proxy_before->cpu_ns;
     absl::StrAppendFormat(

@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "tools/load/thread_steps.h"
+#include "tools/load/traffic_run.h"
 
 namespace sluice::load {
 namespace {
@@ -29,6 +30,14 @@ constexpr double kDrainSpareS = 1;
 SipTotals Sum(const Workers& workers) {
   SipTotals totals;
   for (const auto& worker : workers) totals.Add(worker->tally());
+  return totals;
+}
+
+Totals SumMedia(const Workers& workers) {
+  Totals totals;
+  for (const auto& worker : workers) {
+    if (worker->media() != nullptr) totals.Add(worker->media()->packets());
+  }
   return totals;
 }
 
@@ -58,12 +67,20 @@ absl::StatusOr<Workers> OpenWorkers(const SipRunOptions& options,
   const size_t count = std::max<size_t>(options.cores.size(), 1);
   SipTrafficOptions share = options.traffic;
   share.rate /= static_cast<double>(count);
+  share.caller.timeout_ns = share.patience_ns();
+  if (share.media_s > 0) {
+    share.caller.parties.media = true;
+    ASSIGN_OR_RETURN(share.media_places,
+                     SipMedia::PlacesFor(share.rate, share.media_s, count));
+    RETURN_IF_ERROR(RaiseDescriptorLimit(
+        2 * count * (uint64_t{share.media_places} + share.connections)));
+  }
   const double slots = kSlotsSpare * share.rate *
                        static_cast<double>(share.caller.timeout_ns) * 1e-9;
   if (slots > kSlotsMax) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "this rate and timeout need more than %d places: take less of one",
-        kSlotsMax));
+        "this rate and timeout%s need more than %d places: take less of one",
+        share.media_s > 0 ? " and media" : "", kSlotsMax));
   }
   share.caller.slots =
       std::bit_ceil(std::max(kSlotsMin, static_cast<uint32_t>(slots)));
@@ -100,8 +117,7 @@ std::optional<ProcessStats> ReadTogether(const std::vector<pid_t>& pids) {
 void WaitForEnds(const SipRunOptions& options, const Workers& workers,
                  const std::atomic<bool>& stop) {
   const double patience_s =
-      static_cast<double>(options.traffic.caller.timeout_ns) * 1e-9 +
-      kDrainSpareS;
+      static_cast<double>(options.traffic.patience_ns()) * 1e-9 + kDrainSpareS;
   for (double at = 0; at < patience_s; at += 0.02) {
     PauseFor(0.02);
     if (Sum(workers).under_way() == 0) return;
@@ -111,6 +127,11 @@ void WaitForEnds(const SipRunOptions& options, const Workers& workers,
 }
 
 }  // namespace
+
+bool SipRunResult::media_is_whole() const {
+  return media.lost() == 0 && media.faults() == 0 && whole.media_failed == 0 &&
+         whole.media_no_place == 0 && whole.media_late == 0;
+}
 
 double SipRunResult::idle_share() const {
   const auto all = static_cast<double>(measured.busy_ns + measured.idle_ns);
@@ -156,6 +177,10 @@ std::vector<std::string> SipRunResult::Doubts(
   };
   tell(receive_drops,
        " messages were dropped by the kernel at the generator's own sockets");
+  tell(media_receive_drops,
+       " packets were dropped by the kernel at the generator's own sockets");
+  tell(media.send_refused, " of the generator's packets could not be sent");
+  tell(whole.media_no_place, " calls were not begun: no place for their media");
   tell(whole.send_refused, " of the generator's messages could not be sent");
   tell(whole.too_long, " of the generator's messages did not fit");
   tell(whole.connections_lost, " connections were lost");
@@ -190,6 +215,7 @@ absl::StatusOr<SipRunResult> RunSip(const SipRunOptions& options,
   SipRunResult result;
   result.interrupted = !PauseThrough(options.warm_up_s, stop, [](double) {});
   const SipTotals before = Sum(workers);
+  const Totals media_before = SumMedia(workers);
   result.proxy_before = ReadTogether(options.proxy_pids);
   const uint64_t began = NowNs();
   enter(Phase::kMeasure);
@@ -204,12 +230,17 @@ absl::StatusOr<SipRunResult> RunSip(const SipRunOptions& options,
   });
   enter(Phase::kDrain);
   result.measured = Sum(workers).Since(before);
+  result.media_measured = SumMedia(workers).Since(media_before);
   result.measured_s = static_cast<double>(NowNs() - began) * 1e-9;
   result.proxy_after = ReadTogether(options.proxy_pids);
+  if (result.interrupted) {
+    for (const auto& worker : workers) worker->Hurry();
+  }
   WaitForEnds(options, workers, stop);
   join();
 
   result.whole = Sum(workers);
+  result.media = SumMedia(workers);
   uint64_t cpu_ns = 0;
   for (const auto& worker : workers) {
     result.answer_ns.Merge(worker->caller().answer_ns());
@@ -219,6 +250,10 @@ absl::StatusOr<SipRunResult> RunSip(const SipRunOptions& options,
     }
     result.receive_drops += worker->ReceiveDrops();
     cpu_ns += worker->cpu_ns();
+    if (const SipMedia* const media = worker->media(); media != nullptr) {
+      result.media_ns.Merge(media->delay_ns());
+      result.media_receive_drops += media->ReceiveDrops();
+    }
   }
   result.generator_cpu = static_cast<double>(cpu_ns) * 1e-9 /
                          std::max(result.measured_s, 1e-9) /

@@ -15,6 +15,7 @@
 #include "tools/load/process_stats.h"
 #include "tools/load/sip_tally.h"
 #include "tools/load/sip_worker.h"
+#include "tools/load/tally.h"
 
 namespace sluice::load {
 
@@ -32,17 +33,21 @@ struct SipRunOptions {
 
 // What a run found.
 struct SipRunResult {
-  SipTotals whole{};     // from the first message to the last
-  SipTotals measured{};  // the measured phase alone
+  SipTotals whole{};                 // from the first message to the last
+  SipTotals measured{};              // the measured phase alone
+  Totals media{}, media_measured{};  // the packets of calls, likewise
   double measured_s = 0;
   // Of what came to its end in the measured phase.
   Histogram answer_ns{}, whole_ns{};
+  Histogram media_ns{};  // of packets on their way
   std::array<uint64_t, SipCaller::kCodes> failures{};  // whole run, by code
-  uint64_t receive_drops = 0;
+  uint64_t receive_drops = 0, media_receive_drops = 0;
   double generator_cpu = 0;  // CPU seconds a second and worker
   bool interrupted = false;
   std::optional<ProcessStats> proxy_before{}, proxy_after{};
 
+  // Whether each call that is to have media had it, and all of it arrived.
+  bool media_is_whole() const;
   // Share of the measured time in which there was nothing to do.
   double idle_share() const;
   // CPU time of the proxy a message that it forwarded or answered, us; nullopt

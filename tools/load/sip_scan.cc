@@ -122,6 +122,27 @@ bool ReadHeader(std::string_view line, SipScan* out) noexcept {
   }
 }
 
+// The address of a c= line: "IN IP4 192.0.2.1/127" and the like.
+std::optional<IpAddress> ReadConnection(std::string_view value) {
+  if (!value.starts_with("IN IP4 ") && !value.starts_with("IN IP6 ")) {
+    return std::nullopt;
+  }
+  value.remove_prefix(7);
+  const auto ip = IpAddress::Parse(value.substr(0, value.find_first_of("/ ")));
+  return ip.has_value() && !ip->is_any() ? ip : std::nullopt;
+}
+
+// The port of an m= line behind its media; 0 for none.
+uint16_t ReadMediaPort(std::string_view value) {
+  uint16_t port = 0;
+  const auto [end, error] =
+      std::from_chars(value.data(), value.data() + value.size(), port);
+  const bool whole = error == std::errc() &&
+                     end != value.data() + value.size() &&
+                     (*end == ' ' || *end == '/');
+  return whole ? port : 0;
+}
+
 bool ReadHex(std::string_view digits, uint32_t* out) noexcept {
   const auto [end, error] =
       std::from_chars(digits.data(), digits.data() + digits.size(), *out, 16);
@@ -184,6 +205,27 @@ bool ReadSipCallId(std::string_view call_id, SipNumber* out) noexcept {
          call_id.ends_with(kSipCallIdEnd) &&
          ReadHex(call_id.substr(0, 8), &out->run) &&
          ReadHex(call_id.substr(9, 8), &out->number);
+}
+
+std::optional<Endpoint> SdpAudioAddress(std::string_view sdp) {
+  static constexpr std::string_view kLine = "m=audio ";
+  enum class Part { kSession, kOther, kAudio } part = Part::kSession;
+  std::optional<IpAddress> ip;
+  uint16_t port = 0;
+  while (!sdp.empty()) {
+    const size_t newline = sdp.find('\n');
+    const std::string_view line = Trim(sdp.substr(0, newline));
+    sdp.remove_prefix(newline == sdp.npos ? sdp.size() : newline + 1);
+    if (line.starts_with("m=")) {
+      if (part == Part::kAudio) break;
+      part = line.starts_with(kLine) ? Part::kAudio : Part::kOther;
+      if (part == Part::kAudio) port = ReadMediaPort(line.substr(kLine.size()));
+    } else if (line.starts_with("c=") && part != Part::kOther) {
+      ip = ReadConnection(line.substr(2));
+    }
+  }
+  if (port == 0 || !ip.has_value()) return std::nullopt;
+  return Endpoint{*ip, Port::FromHost(port)};
 }
 
 }  // namespace sluice::load

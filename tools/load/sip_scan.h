@@ -4,8 +4,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
+
+#include "base/address.h"
 
 namespace sluice::load {
 
@@ -61,6 +64,11 @@ struct SipNumber {
 inline constexpr std::string_view kSipCallIdEnd = "@sluiceload";
 // False for Call-IDs that are not of this kind.
 bool ReadSipCallId(std::string_view call_id, SipNumber* out) noexcept;
+
+// Where a session description wants audio to be sent: the port of its first
+// m=audio, at the address of the c= below it or of the session's (RFC 8866
+// 5.7). nullopt for nowhere, which port 0 and the address 0.0.0.0 are, too.
+std::optional<Endpoint> SdpAudioAddress(std::string_view sdp);
 
 }  // namespace sluice::load
 

@@ -25,6 +25,7 @@ SipTemplate::Field SipTemplate::FieldOf(std::string_view name) {
   if (name == "target") return Field::kTarget;
   if (name == "to") return Field::kTo;
   if (name == "lines") return Field::kLines;
+  if (name == "body") return Field::kBody;
   return Field::kNone;
 }
 
@@ -63,6 +64,7 @@ void SipTemplate::Write(const SipValues& values,
       case Field::kTarget: out->Put(values.target); break;
       case Field::kTo: out->Put(values.to); break;
       case Field::kLines: out->Put(values.lines); break;
+      case Field::kBody: out->Put(values.body); break;
     }
   }
 }

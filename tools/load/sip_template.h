@@ -48,6 +48,7 @@ struct SipValues {
   std::string_view target{};  // {target}: a remote target (RFC 3261 12.2.1.1)
   std::string_view to{};      // {to}: the To line of a dialog
   std::string_view lines{};   // {lines}: Route, Authorization
+  std::string_view body{};    // {body}: with its Content-Type and -Length
 };
 
 // A message that is written many times: literal text, cut at its fields once.
@@ -69,7 +70,8 @@ class SipTemplate {
     kUser,
     kTarget,
     kTo,
-    kLines
+    kLines,
+    kBody
   };
   struct Piece {
     std::string literal{};

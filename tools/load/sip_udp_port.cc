@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <linux/sock_diag.h>
 
 #include <cstring>
 
@@ -7,6 +6,7 @@
 #include "base/net/socket.h"
 #include "base/status_macros.h"
 #include "tools/load/sip_port.h"
+#include "tools/load/worker.h"
 
 namespace sluice::load {
 namespace {
@@ -88,13 +88,6 @@ uint32_t SipUdpPort::Receive(Visitor& visitor) {
   return static_cast<uint32_t>(n);
 }
 
-uint64_t SipUdpPort::ReceiveDrops() const {
-  uint32_t info[SK_MEMINFO_VARS] = {};
-  socklen_t length = sizeof info;
-  if (::getsockopt(fd_.get(), SOL_SOCKET, SO_MEMINFO, info, &length) != 0) {
-    return 0;
-  }
-  return info[SK_MEMINFO_DROPS];
-}
+uint64_t SipUdpPort::ReceiveDrops() const { return ReceiveDropsOf(fd_.get()); }
 
 }  // namespace sluice::load

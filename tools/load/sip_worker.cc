@@ -21,17 +21,40 @@ uint64_t ThreadCpuNs() {
          static_cast<uint64_t>(ts.tv_nsec);
 }
 
+std::unique_ptr<SipMedia> MakeMedia(const SipTrafficOptions& options,
+                                    SipTally& tally) {
+  if (options.media_s <= 0) return nullptr;
+  const SipParties& p = options.caller.parties;
+  SipMediaOptions media;
+  media.uac = p.uac.ip;
+  media.uas = p.uas.ip;
+  media.run = p.run;
+  media.seconds = options.media_s;
+  media.places = options.media_places;
+  media.slots = options.caller.slots;
+  return std::make_unique<SipMedia>(media, tally);
+}
+
 }  // namespace
+
+uint64_t SipTrafficOptions::patience_ns() const {
+  if (media_s <= 0) return caller.timeout_ns;
+  // The turn after the last packet may be the one that ends it.
+  return caller.timeout_ns + static_cast<uint64_t>(media_s * 1e9) +
+         SipMedia::kDrainNs + 2 * SipMedia::kPacketNs;
+}
 
 SipWorker::SipWorker(const SipTrafficOptions& options, const SipUsers& users,
                      const std::atomic<Phase>& phase)
     : options_(options),
       phase_(phase),
-      caller_(options.caller, users, tally_),
+      media_(MakeMedia(options, tally_)),
+      caller_(options.caller, users, tally_, media_.get()),
       answerer_(options.caller.parties, options.answer_code,
-                options.caller.slots, tally_) {}
+                options.caller.slots, tally_, media_.get()) {}
 
 absl::Status SipWorker::Open() {
+  if (media_ != nullptr) RETURN_IF_ERROR(media_->Open());
   const SipParties& p = options_.caller.parties;
   if (p.transport == sip::Transport::kUdp) {
     auto uac = std::make_unique<SipUdpPort>(tally_);
@@ -60,6 +83,7 @@ void SipWorker::Run() {
     uint32_t done = 0;
     if (phase != Phase::kDrain) done += StartDue(turn_began);
     done += ReceiveAll();
+    if (media_ != nullptr) done += WorkMedia(NowNs());
     uac_->ToProxy(started_);
     caller_.Sweep(turn_began, *uac_);
     uac_->Flush();
@@ -79,6 +103,7 @@ void SipWorker::Run() {
 void SipWorker::OnPhase(Phase phase, uint64_t now_ns) {
   if (phase == Phase::kMeasure) {
     caller_.ClearDelays();
+    if (media_ != nullptr) media_->ClearDelays();
     cpu_at_measure_ns_ = ThreadCpuNs();
     // Warming up is over: what the start cost is not made up for.
     next_start_ns_ = static_cast<double>(now_ns);
@@ -98,8 +123,8 @@ double SipWorker::Interval() {
 uint32_t SipWorker::StartDue(uint64_t now_ns) {
   uint32_t n = 0;
   while (n < kStartsATurn && next_start_ns_ <= static_cast<double>(now_ns)) {
-    uac_->ToProxy(started_++);
-    caller_.Start(NowNs(), *uac_);
+    uac_->ToProxy(started_);
+    if (caller_.Start(NowNs(), *uac_)) ++started_;
     next_start_ns_ += Interval();
     ++n;
   }
@@ -120,6 +145,16 @@ uint32_t SipWorker::ReceiveAll() {
   return received;
 }
 
+uint32_t SipWorker::WorkMedia(uint64_t now_ns) {
+  if (hurry_.load(std::memory_order_relaxed)) media_->Shorten();
+  const uint32_t done = media_->Work(now_ns);
+  for (const uint32_t number : media_->over()) {
+    uac_->ToProxy(number);
+    caller_.HangUp(number, now_ns, *uac_);
+  }
+  return done;
+}
+
 void SipWorker::OnMessage(SipPort& port, std::string_view message) {
   if (&port == uas_.get()) {
     answerer_.OnMessage(message, port);
@@ -138,9 +173,16 @@ void SipWorker::Wait(uint64_t now_ns) {
                   : std::min(kIdleWaitNs, static_cast<uint64_t>(until) + 1);
   }
   pollfd ports[] = {{uac_->descriptor(), POLLIN, 0},
-                    {uas_->descriptor(), POLLIN, 0}};
+                    {uas_->descriptor(), POLLIN, 0},
+                    {-1, POLLIN, 0}};
+  nfds_t count = 2;
+  if (media_ != nullptr) {
+    ports[count++].fd = media_->descriptor();
+    const uint64_t due = media_->next_due_ns();
+    wait_ns = due <= now_ns ? 0 : std::min(wait_ns, due - now_ns);
+  }
   const timespec wait = {0, static_cast<long>(wait_ns)};
-  ::ppoll(ports, 2, &wait, nullptr);
+  ::ppoll(ports, count, &wait, nullptr);
 }
 
 uint64_t SipWorker::ReceiveDrops() const {

@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "tools/load/sip_answerer.h"
 #include "tools/load/sip_caller.h"
+#include "tools/load/sip_media.h"
 #include "tools/load/sip_port.h"
 #include "tools/load/sip_tally.h"
 #include "tools/load/worker.h"
@@ -32,7 +33,12 @@ struct SipTrafficOptions {
   int answer_code = 200;
   double rate = 1000;  // begun a second
   Spacing spacing = Spacing::kEven;
-  bool spin = false;  // never sleep while looking for messages
+  bool spin = false;   // never sleep while looking for messages
+  double media_s = 0;  // of each call; 0: none
+  uint32_t media_places = 0;
+
+  // From the first message of a transaction or call until it is given up.
+  uint64_t patience_ns() const;
 };
 
 // One generator thread with both sides: begins transactions or calls at the
@@ -52,11 +58,15 @@ class SipWorker final : SipPort::Visitor {
   absl::Status Open();
   // Until the phase is kStop.
   void Run();
+  // Calls that talk are to end soon. By the main thread, while Run() is on.
+  void Hurry() { hurry_.store(true, std::memory_order_relaxed); }
 
   const SipTally& tally() const { return tally_; }
   // These are for after Run. CPU time of this thread in the measured phase.
   const SipCaller& caller() const { return caller_; }
   uint64_t cpu_ns() const { return cpu_ns_; }
+  // Null where calls have none.
+  const SipMedia* media() const { return media_.get(); }
   uint64_t ReceiveDrops() const;
 
  private:
@@ -68,6 +78,7 @@ class SipWorker final : SipPort::Visitor {
   void OnMessage(SipPort& port, std::string_view message) override;
   uint32_t StartDue(uint64_t now_ns);
   uint32_t ReceiveAll();
+  uint32_t WorkMedia(uint64_t now_ns);
   void Wait(uint64_t now_ns);
   void OnPhase(Phase phase, uint64_t now_ns);
   double Interval();
@@ -75,10 +86,12 @@ class SipWorker final : SipPort::Visitor {
   const SipTrafficOptions options_;
   const std::atomic<Phase>& phase_;
   SipTally tally_;
+  const std::unique_ptr<SipMedia> media_;
   SipCaller caller_;
   SipAnswerer answerer_;
   std::unique_ptr<SipPort> uac_, uas_;
 
+  std::atomic<bool> hurry_{false};
   Phase seen_ = Phase::kWarmUp;
   double next_start_ns_ = 0;
   uint32_t started_ = 0;

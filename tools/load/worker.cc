@@ -17,6 +17,13 @@ uint64_t ClockNs(clockid_t clock) noexcept {
          static_cast<uint64_t>(ts.tv_nsec);
 }
 
+constexpr uint64_t kSweepEveryNs = 100'000'000;
+constexpr int64_t kIdleWaitNs = 5'000'000;
+
+}  // namespace
+
+uint64_t NowNs() noexcept { return ClockNs(CLOCK_MONOTONIC); }
+
 bool SameAddress(const sockaddr_in6& a, const sockaddr_in6& b) noexcept {
   if (a.sin6_family != b.sin6_family || a.sin6_port != b.sin6_port) {
     return false;  // The port is at the same place in both families.
@@ -29,13 +36,6 @@ bool SameAddress(const sockaddr_in6& a, const sockaddr_in6& b) noexcept {
   std::memcpy(&b4, &b, sizeof b4);
   return a4.sin_addr.s_addr == b4.sin_addr.s_addr;
 }
-
-constexpr uint64_t kSweepEveryNs = 100'000'000;
-constexpr int64_t kIdleWaitNs = 5'000'000;
-
-}  // namespace
-
-uint64_t NowNs() noexcept { return ClockNs(CLOCK_MONOTONIC); }
 
 void Worker::Run() {
   started_ns_ = NowNs();
@@ -259,12 +259,7 @@ void Worker::OnPacket(uint32_t socket, std::span<const uint8_t> packet,
 }
 
 void Worker::OnExpected(Channel& channel, const Probe& probe, uint64_t now) {
-  switch (channel.judge.OnSequence(probe.sequence)) {
-    case Judge::Arrival::kDuplicate: return tally_.duplicates.Add(1);
-    case Judge::Arrival::kTooOld: return tally_.too_old.Add(1);
-    case Judge::Arrival::kReordered: tally_.reordered.Add(1); break;
-    case Judge::Arrival::kInOrder: break;
-  }
+  if (!CountArrival(channel.judge.OnSequence(probe.sequence), tally_)) return;
   ++channel.received;
   if (channel.kind == ProbeKind::kRtcp) return tally_.rtcp_received.Add(1);
   tally_.received.Add(1);

@@ -174,6 +174,10 @@ class Worker {
 
 // CLOCK_MONOTONIC.
 uint64_t NowNs() noexcept;
+// Of addresses that the kernel filled in, or that were made for a socket.
+bool SameAddress(const sockaddr_in6& a, const sockaddr_in6& b) noexcept;
+// What the kernel dropped at a UDP socket.
+uint64_t ReceiveDropsOf(int fd) noexcept;
 
 }  // namespace sluice::load
 

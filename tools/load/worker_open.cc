@@ -135,15 +135,16 @@ void Worker::MakeOrder() {
   }
 }
 
+uint64_t ReceiveDropsOf(int fd) noexcept {
+  uint32_t info[SK_MEMINFO_VARS] = {};
+  socklen_t length = sizeof info;
+  if (::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &length) != 0) return 0;
+  return info[SK_MEMINFO_DROPS];
+}
+
 uint64_t Worker::ReceiveDrops() const {
   uint64_t drops = 0;
-  for (const net::Fd& fd : sockets_) {
-    uint32_t info[SK_MEMINFO_VARS] = {};
-    socklen_t length = sizeof info;
-    if (::getsockopt(fd.get(), SOL_SOCKET, SO_MEMINFO, info, &length) == 0) {
-      drops += info[SK_MEMINFO_DROPS];
-    }
-  }
+  for (const net::Fd& fd : sockets_) drops += ReceiveDropsOf(fd.get());
   return drops;
 }
 
