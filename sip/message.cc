@@ -48,7 +48,7 @@ bool ControlsAreQuoted(std::string_view value) {
       return false;
     }
   }
-  return true;
+  return !quoted;
 }
 
 // One line of `text`, with its end; "" when no LF comes.

@@ -245,12 +245,9 @@ class Sdp::Parser {
       return OnRtcp(value.substr(name.size() + 1), line);
     }
     if (const auto direction = DirectionOf(Trim(value))) {
-      if (in_session()) {
-        session_direction_ = *direction;
-      } else if (!has_direction_) {
-        medium().direction = *direction;
-        has_direction_ = true;
-      }
+      if (has_direction_) return absl::OkStatus();  // the first counts
+      (in_session() ? session_direction_ : medium().direction) = *direction;
+      has_direction_ = true;
     } else if (!in_session() && Trim(value) == "rtcp-mux") {
       medium().rtcp_mux = true;
     } else if (!in_session() && name == "rtpmap") {

@@ -132,7 +132,8 @@ bool SameText(std::string_view a, std::string_view b, const CharSet& plain) {
   return a == b || EqualsNoCase(OneSpelling(a, plain), OneSpelling(b, plain));
 }
 
-// What `a` has is in `b` with the same value, or may be missing there.
+// What `a` has is in `b` with the same value, or may be missing there (not in a
+// tel URI, RFC 3966 4).
 bool ParamsAgree(const Uri& a, const Uri& b) {
   std::string_view rest = a.params, name, value;
   while (NextPair(&rest, ';', &name, &value)) {
@@ -144,6 +145,7 @@ bool ParamsAgree(const Uri& a, const Uri& b) {
       if (!SameText(value, *other, kParam)) return false;
       continue;
     }
+    if (a.scheme == Uri::Scheme::kTel) return false;
     for (const std::string_view counts :
          {"user", "ttl", "method", "maddr", "transport"}) {
       if (EqualsNoCase(plain_name, counts)) return false;

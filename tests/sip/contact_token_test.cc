@@ -18,7 +18,23 @@ namespace sluice::sip {
 namespace {
 
 using Contact = ContactTokens::Contact;
+using std::string_literals::operator""s;
 constexpr std::string_view kDigits = "abcdefghijklmnopqrstuvwxyz234567";
+
+// RFC 4648 6, in small letters and without padding.
+std::string Base32(std::string_view octets) {
+  std::string text;
+  for (size_t bit = 0; bit < octets.size() * 8; bit += 5) {
+    size_t digit = 0;
+    for (size_t i = bit; i < bit + 5; ++i) {
+      const size_t octet =
+          i / 8 < octets.size() ? static_cast<uint8_t>(octets[i / 8]) : 0;
+      digit = digit << 1 | (octet >> (7 - i % 8) & 1);
+    }
+    text += kDigits[digit];
+  }
+  return text;
+}
 
 class ContactToken : public testing::Test {
  protected:
@@ -162,6 +178,31 @@ TEST_F(ContactToken, OfOtherKeysOrForOtherUsesIsVoid) {
       Keys::FromSecrets({std::string(32, 's'), std::string(32, 'k')});
   ASSERT_TRUE(ContactTokens(rotated).Open(token).has_value());
   EXPECT_EQ(ContactTokens(rotated).Open(token)->uri, "sip:user@192.0.2.1");
+}
+
+// The key file outlives the program: what another version sealed with the same
+// key is no contact, rather than one of wherever its octets happen to point.
+TEST_F(ContactToken, OfAnotherFormUnderTheSameKeyIsVoid) {
+  const auto open = [this](std::string_view plain) {
+    return tokens_.Open("b" + Base32(keys_.Seal("contact", "", plain)));
+  };
+  const std::string four = "\x0a\x01\x02\x03\x13\xc4"s;
+  const auto fine = open("\x41\x42" + four + "a@h");
+  ASSERT_TRUE(fine && fine->heard);
+  EXPECT_EQ(fine->heard->transport, Transport::kTcp);
+  EXPECT_EQ(fine->heard->address.ToString(), "10.1.2.3:5060");
+  EXPECT_EQ(fine->uri, "sip:a@h");
+  EXPECT_TRUE(open("\x01\x02" + four));  // no address: a URI of odd octets
+  EXPECT_FALSE(open("\x01"s));           // one leg
+  EXPECT_FALSE(open("\xc1\x42" + four + "a@h"));          // what transport?
+  EXPECT_FALSE(open("\x01\xc2" + std::string(40, 'a')));  // what family?
+  // The address cut short.
+  for (size_t n = 0; n < four.size(); ++n) {
+    EXPECT_FALSE(open("\x41\x42" + four.substr(0, n))) << n;
+  }
+  for (size_t n = 0; n < 18; ++n) {
+    EXPECT_FALSE(open("\x41\x82" + std::string(n, 'a'))) << n;
+  }
 }
 
 TEST_F(ContactToken, IsNotWhatUsersAreCalled) {

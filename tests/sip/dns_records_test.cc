@@ -156,6 +156,18 @@ TEST(DnsAnswer, UnderstandsPointersBackwards) {
   EXPECT_EQ(records->srvs, (std::vector<Srv>{{1, 2, 5060, "s1.d.test"}}));
 }
 
+TEST(DnsAnswer, FollowsAPointerToAPointerAndReadsOnBehindTheFirst) {
+  const size_t at = Message("d.test", Type::kA, {}).size();
+  const std::string rest = U16(1) + U16(1) + U32(60) + U16(4);
+  const auto records =
+      ParseAnswer(Message("d.test", Type::kA,
+                          {"\xc0\x0c" + rest + "\x0a\x01\x01\x01",
+                           U16(0xc000 | at) + rest + "\x0a\x02\x02\x02",
+                           A("192.0.2.1").Wire("d.test")}),
+                  "d.test", Type::kA);
+  EXPECT_EQ(Ips(records), (Strings{"10.1.1.1", "10.2.2.2", "192.0.2.1"}));
+}
+
 TEST(DnsAnswer, RefusesNamesThatDoNotEnd) {
   const size_t at = Message("d", Type::kA, {}).size();
   auto with_owner = [&](const std::string& owner) {
@@ -194,6 +206,9 @@ TEST(DnsAnswer, RefusesRecordsOfAWrongLength) {
   EXPECT_EQ(code(Type::kA, 65535, "abcd"), bad);
   EXPECT_EQ(code(Type::kSrv, 7, std::string(7, '\0')), absl::StatusCode::kOk);
   EXPECT_EQ(code(Type::kSrv, 6, std::string(7, '\0')), bad);
+  for (uint16_t n = 0; n < 7; ++n) {  // cut short at the message's end
+    EXPECT_EQ(code(Type::kSrv, n, std::string(n, '\0')), bad) << n;
+  }
   EXPECT_EQ(code(Type::kNaptr, 8, std::string(4, '\0') + "\xff" + "abc"), bad);
 }
 

@@ -67,6 +67,7 @@ TEST(FieldsTest, UnquotesAQuotedString) {
   EXPECT_EQ(Unquote("plain"), "plain");
   EXPECT_EQ(Unquote("\""), "\"");
   EXPECT_EQ(Unquote("\"\\\""), "\\");
+  EXPECT_EQ(Unquote("\"open"), "\"open");
   EXPECT_EQ(Unquote(""), "");
 }
 
@@ -114,6 +115,8 @@ TEST(ViaTest, RefusesWhatTheGrammarForbids) {
                                   "/2.0/UDP h"s,
                                   "SIP//UDP h"s,
                                   "SIP/2.0/ h"s,
+                                  "SIP/2.0/"s,
+                                  "SIP/2.0/(UDP) h"s,
                                   "SIP/2.0/UDPh"s,
                                   "SIP/2.0/UDP[::1]"s,
                                   "SIP/2.0/UDP/h"s,
@@ -133,6 +136,23 @@ TEST(ViaTest, RefusesWhatTheGrammarForbids) {
                                   "SIP/2.0/UDP h;branch=\"x"s}) {
     EXPECT_FALSE(Via::Parse(text)) << text;
   }
+}
+
+// Whoever adds a second one further back must not turn the response.
+TEST(ViaTest, OfAParameterThatComesTwiceTheFirstCounts) {
+  const auto via = Via::Parse(
+      "SIP/2.0/UDP h;mode=x;branch=z9hG4bKa;received=192.0.2.1;rport=1;r=x"
+      ";maddr=192.0.2.2;Branch=z9hG4bKb;RECEIVED=192.0.2.9;rport=9"
+      ";maddr=192.0.2.9");
+  ASSERT_TRUE(via);
+  EXPECT_EQ(via->branch, "z9hG4bKa");
+  EXPECT_EQ(via->maddr, "192.0.2.2");
+  ASSERT_TRUE(via->ResponseAddress());
+  EXPECT_EQ(via->ResponseAddress()->ToString(), "192.0.2.1:1");
+  // Also when the first has no value.
+  const auto empty = Via::Parse("SIP/2.0/UDP 192.0.2.1:5070;rport;rport=9");
+  ASSERT_TRUE(empty && empty->ResponseAddress());
+  EXPECT_EQ(empty->ResponseAddress()->ToString(), "192.0.2.1:5070");
 }
 
 TEST(ViaTest, SaysWhereAResponseGoes) {
@@ -159,6 +179,8 @@ TEST(ViaTest, SaysWhereAResponseGoes) {
   for (const std::string_view text :
        {"SIP/2.0/UDP h.example.com", "SIP/2.0/UDP h;rport=5060",
         "SIP/2.0/UDP 192.0.2.1;received=h", "SIP/2.0/UDP 192.0.2.1;received",
+        "SIP/2.0/UDP 192.0.2.1;received=[2001:db8::9",
+        "SIP/2.0/UDP 192.0.2.1;received=[", "SIP/2.0/UDP 192.0.2.1;received=[]",
         "SIP/2.0/UDP 192.0.2.1;rport=0", "SIP/2.0/UDP 192.0.2.1;rport=65536",
         "SIP/2.0/UDP 192.0.2.1;rport=x"}) {
     const auto via = Via::Parse(text);

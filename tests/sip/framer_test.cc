@@ -147,6 +147,17 @@ TEST(FramerTest, WhatCannotBeginAMessageIsBadAtOnce) {
   }
 }
 
+// A method is any token (RFC 3261 25.1).
+TEST(FramerTest, WhateverBeginsATokenBeginsAMessage) {
+  for (const char first : std::string_view("aZ09-.!%*_+`'~")) {
+    const std::string message =
+        first + std::string(" sip:a SIP/2.0\r\nl: 0\r\n\r\n");
+    EXPECT_EQ(FirstStep(message),
+              (Framer::Step{.kind = Kind::kMessage, .octets = message.size()}))
+        << first;
+  }
+}
+
 TEST(FramerTest, ABodyMayHoldAnything) {
   using std::string_literals::operator""s;
   const std::string body =

@@ -212,11 +212,14 @@ TEST(MessageTest, RefusesWithACode) {
       {"no URI", {.start = "OPTIONS SIP/2.0"}},
       {"one word", {.start = "OPTIONS"}},
       {"two spaces", {.start = "OPTIONS  sip:b@example.net SIP/2.0"}},
+      {"space at the front", {.start = " OPTIONS sip:b@example.net SIP/2.0"}},
       {"space at the end", {.start = "OPTIONS sip:b@example.net SIP/2.0 "}},
       {"tab", {.start = "OPTIONS\tsip:b@example.net SIP/2.0"}},
       {"no version", {.start = "OPTIONS sip:b@example.net"}},
       {"HTTP", {.start = "OPTIONS sip:b@example.net HTTP/1.1"}},
       {"half a version", {.start = "OPTIONS sip:b@example.net SIP/2."}},
+      {"version in words", {.start = "OPTIONS sip:b@example.net SIP/two"}},
+      {"version with a tail", {.start = "OPTIONS sip:b@example.net SIP/2.0b"}},
       {"SIP/2", {.start = "OPTIONS sip:b@example.net SIP/2"}},
       {"SIP/3.0", {.start = "OPTIONS sip:b@example.net SIP/3.0"}, 505},
       {"SIP/2.00", {.start = "OPTIONS sip:b@example.net SIP/2.00"}, 505},
@@ -361,12 +364,22 @@ TEST(MessageTest, TakesControlOctetsBehindABackslashInQuotes) {
   Message m;
   std::string text = RequestText{.to = fine}.Text();
   EXPECT_EQ(m.Parse(text).code, 0);
+  // A fold beside it is white space, with LF alone too.
+  for (const std::string& folded : {"To: \"\\\x01\"\r\n <sip:b@h>\r\n"s,
+                                    "To: \"\\\x01\"\n\t<sip:b@h>\r\n"s}) {
+    text = RequestText{.to = folded}.Text();
+    ASSERT_EQ(m.Parse(text).code, 0) << folded;
+    EXPECT_EQ(m.to()->uri.text, "sip:b@h");
+  }
   for (const std::string& bad :
        {"To: \"a\" \\\x01 <sip:b@h>\r\n"s, "To: \"\\\\\x01\" <sip:b@h>\r\n"s,
         "To: \"\\\rb\" <sip:b@h>\r\n"s, "To: \"\\\x01\" \x01 <sip:b@h>\r\n"s}) {
     text = RequestText{.to = bad}.Text();
     EXPECT_EQ(m.Parse(text).code, 400) << bad;
   }
+  // A quote that is not closed is none.
+  text = RequestText{.more = "Subject: \"\\\x01\r\n"}.Text();
+  EXPECT_EQ(m.Parse(text).code, 400);
 }
 
 TEST(MessageTest, HoldsTheCaps) {

@@ -143,6 +143,37 @@ TEST(SdpParse, TakesTheClockOfTheFirstFormat) {
             8000u);
 }
 
+TEST(SdpParse, ADirectionIsTheSectionsFirstElseTheSessions) {
+  using Direction = SdpMedium::Direction;
+  const auto of = [](std::string_view session, std::string_view section) {
+    const std::string text = Head() + Wire(session) +
+                             Wire("m=audio 4000 RTP/AVP 0\n") + Wire(section);
+    const auto sdp = Sdp::Parse(text);
+    EXPECT_TRUE(sdp.ok()) << sdp.status();
+    return sdp.ok() ? sdp->media()[0].direction : Direction::kSendRecv;
+  };
+  EXPECT_EQ(of("", ""), Direction::kSendRecv);
+  struct Case {
+    const char* line;
+    Direction direction;
+  };
+  for (const Case& c : {Case{"a=sendonly\n", Direction::kSendOnly},
+                        {"a=recvonly\n", Direction::kRecvOnly},
+                        {"a=inactive\n", Direction::kInactive},
+                        {"a=sendrecv\n", Direction::kSendRecv}}) {
+    EXPECT_EQ(of(c.line, ""), c.direction) << c.line;
+    EXPECT_EQ(of("", c.line), c.direction) << c.line;
+    EXPECT_EQ(of("a=inactive\n", c.line), c.direction) << c.line;
+    EXPECT_EQ(of(std::string(c.line) + "a=inactive\n", ""), c.direction)
+        << c.line;
+    EXPECT_EQ(of("", std::string(c.line) + "a=inactive\n"), c.direction)
+        << c.line;
+  }
+  // With case, and with nothing behind it (RFC 8866 6.7).
+  EXPECT_EQ(of("", "a=SendOnly\n"), Direction::kSendRecv);
+  EXPECT_EQ(of("", "a=sendonly:x\n"), Direction::kSendRecv);
+}
+
 TEST(SdpParse, LetsPassWhatIsHarmless) {
   for (const char* text : {
            "v=0\no=- 1 2 IN IP4 a.example.com\ns=-\n",  // LF, no media
@@ -199,6 +230,7 @@ TEST(SdpParse, RefusesWhatTwoReadersMightReadDifferently) {
   const std::string cases[] = {
       "",
       v,
+      v + "\n",
       o + v,
       v + "s=-\n" + o,
       v + o + o,
@@ -481,6 +513,11 @@ TEST(FindSdp, IsAPartWithoutTheEndThatIsTheDelimiters) {
   // A line that only begins like a delimiter is content.
   EXPECT_EQ(FindSdp(kMixed, Body("--b 1\nSDP\n\nv=0\n--b 12\n--b 1--")),
             "v=0\r\n--b 12");
+  // LF only, up to the end; a part of nothing at all before it.
+  EXPECT_EQ(FindSdp(kMixed,
+                    "--b 1\n--b 1\nContent-Type:\n\tapplication/sdp\n\n"
+                    "v=0\no=\n--b 1--\n"),
+            "v=0\no=");
 }
 
 TEST(FindSdp, LooksOneMultipartDeep) {
@@ -508,10 +545,11 @@ TEST(FindSdp, IsNothingWhereItIsNotClear) {
   for (const char* body : none) {
     EXPECT_EQ(FindSdp(kMixed, Body(body)), std::nullopt) << body;
   }
-  EXPECT_EQ(FindSdp(kMixed,
-                    Body("--b 1\nSDP\nContent-Transfer-Encoding: 8bit\n\nv=0\n"
-                         "--b 1--\n")),
-            "v=0");
+  for (const char* encoding : {"7bit", "8BIT", "binary", " 7bit "}) {
+    const std::string part = absl::StrCat(
+        "--b 1\nSDP\nContent-Transfer-Encoding: ", encoding, "\n\nv=0\n");
+    EXPECT_EQ(FindSdp(kMixed, Body(part + "--b 1--\n")), "v=0") << encoding;
+  }
   const std::string body = Body("--b 1\nSDP\n\nv=0\n--b 1--\n");
   for (const std::string& type :
        {std::string("multipart/mixed"), std::string("multipart/mixed;boundary"),

@@ -155,6 +155,8 @@ TEST(UriTest, RefusesWhatTheGrammarForbids) {
                                   "sip:a%@h"s,
                                   "sip:a%4@h"s,
                                   "sip:a%4g@h"s,
+                                  "sip:a%g4@h"s,
+                                  "sip:a%%41@h"s,
                                   "sip:a\"b@h"s,
                                   "sip:a<b@h"s,
                                   "sip:a\\@h"s,
@@ -213,7 +215,8 @@ TEST(UriTest, HoldsTheCaps) {
 TEST(UriTest, UnescapesAndEscapes) {
   EXPECT_EQ(Unescape("a%20b%00%fF"), "a b\0\xff"s);
   EXPECT_EQ(Unescape(""), "");
-  for (const std::string_view broken : {"a%", "a%2", "a%2x", "%41%"}) {
+  for (const std::string_view broken :
+       {"a%", "a%2", "a%2x", "a%x2", "a%-1", "%41%"}) {
     EXPECT_EQ(Unescape(broken), broken);
   }
   EXPECT_EQ(EscapeUser("a;b?/c+$"), "a;b?/c+$");
@@ -280,6 +283,8 @@ TEST(UriTest, ComparesAsTheRfcDoes) {
       {"sip:h?a=b&a=b", "sip:h?a=b"},
       {"sip:h?a=b", "sip:h?a=B"},
       {"tel:+1", "tel:1"},
+      {"tel:+1;ext=5", "tel:+1"},
+      {"tel:1;phone-context=a.example", "tel:1"},
       {"tel:1;phone-context=+1", "tel:1;phone-context=+2"},
       {"isbn:1", "isbn:2"},
   };
