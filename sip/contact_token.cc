@@ -1,5 +1,6 @@
 #include <array>
 #include <cstdint>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -86,17 +87,18 @@ std::string Lengthen(std::string_view text) {
   return std::string(kScheme) + std::string(text);
 }
 
-// In front of the URI: two octets that hold a leg each in their low bits, the
-// transport and the family in their high ones, then the address of `heard`.
+// In front of the URI: the day, two octets that hold a leg each in their low
+// bits, the transport and the family in their high ones, then the address of
+// `heard`.
 constexpr int kLegBits = 6;
 static_assert(ContactTokens::kLegsMax == 1 << kLegBits);
 constexpr uint8_t kLegMask = (1 << kLegBits) - 1;
 enum Family : uint8_t { kNone = 0, kFour = 1, kSix = 2 };
 constexpr size_t kFourAt = 12;  // of the sixteen octets of a v4-mapped address
-constexpr size_t kHeadOctets = 2;
+constexpr size_t kHeadOctets = 4;
 constexpr size_t kPortOctets = 2;
 
-std::string HeadOf(const ContactTokens::Contact& contact) {
+std::string HeadOf(uint16_t day, const ContactTokens::Contact& contact) {
   uint8_t transport = 0;
   Family family = kNone;
   std::string address;
@@ -112,16 +114,22 @@ std::string HeadOf(const ContactTokens::Contact& contact) {
     address += static_cast<char>(port & 0xff);
   }
   std::string head;
+  head += static_cast<char>(day >> 8);
+  head += static_cast<char>(day & 0xff);
   head += static_cast<char>(transport << kLegBits | contact.leg);
   head += static_cast<char>(family << kLegBits | contact.facing);
   return head + address;
 }
 
 // What HeadOf() wrote; takes it off `plain`. False for anything else.
-bool TakeHead(std::string_view* plain, ContactTokens::Contact* contact) {
+bool TakeHead(std::string_view* plain, uint16_t* day,
+              ContactTokens::Contact* contact) {
   if (plain->size() < kHeadOctets) return false;
-  const auto first = static_cast<uint8_t>((*plain)[0]);
-  const auto second = static_cast<uint8_t>((*plain)[1]);
+  const auto octet = [plain](size_t i) {
+    return static_cast<uint8_t>((*plain)[i]);
+  };
+  *day = static_cast<uint16_t>(octet(0) << 8 | octet(1));
+  const uint8_t first = octet(2), second = octet(3);
   plain->remove_prefix(kHeadOctets);
   contact->leg = first & kLegMask;
   contact->facing = second & kLegMask;
@@ -134,11 +142,8 @@ bool TakeHead(std::string_view* plain, ContactTokens::Contact* contact) {
       plain->size() < length + kPortOctets) {
     return false;
   }
-  for (size_t i = 0; i < length; ++i) {
-    octets[at + i] = static_cast<uint8_t>((*plain)[i]);
-  }
-  const auto high = static_cast<uint8_t>((*plain)[length]);
-  const auto low = static_cast<uint8_t>((*plain)[length + 1]);
+  for (size_t i = 0; i < length; ++i) octets[at + i] = octet(i);
+  const uint8_t high = octet(length), low = octet(length + 1);
   plain->remove_prefix(length + kPortOctets);
   contact->heard =
       Peer{.transport = static_cast<Transport>(first >> kLegBits),
@@ -148,12 +153,24 @@ bool TakeHead(std::string_view* plain, ContactTokens::Contact* contact) {
   return true;
 }
 
+// A clock that is a little slow, here or on the node that made it, is no lie.
+constexpr int kDaysEarly = 1;
+
+bool IsFresh(uint16_t made, uint16_t today) {
+  const int age = static_cast<int16_t>(static_cast<uint16_t>(today - made));
+  return age >= -kDaysEarly && age <= ContactTokens::kDaysMax;
+}
+
 }  // namespace
+
+uint16_t ContactTokens::Today() {
+  return static_cast<uint16_t>(std::time(nullptr) / (24 * 60 * 60));
+}
 
 std::string ContactTokens::Make(const Contact& contact) const {
   if (contact.uri.empty() || contact.uri.size() > kUriOctetsMax) return "";
   CHECK(contact.leg < kLegsMax && contact.facing < kLegsMax);
-  const std::string plain = HeadOf(contact) + Shorten(contact.uri);
+  const std::string plain = HeadOf(today_(), contact) + Shorten(contact.uri);
   const std::string sealed = keys_.Seal(kPurpose, "", plain);
   if (1 + Base32Digits(sealed.size()) > kUriOctetsMax) return "";
   std::string token(1, kFirst);
@@ -172,7 +189,10 @@ std::optional<ContactTokens::Contact> ContactTokens::Open(
   if (!plain.has_value()) return std::nullopt;
   Contact contact;
   std::string_view rest = *plain;
-  if (!TakeHead(&rest, &contact)) return std::nullopt;
+  uint16_t day = 0;
+  if (!TakeHead(&rest, &day, &contact) || !IsFresh(day, today_())) {
+    return std::nullopt;
+  }
   contact.uri = Lengthen(rest);
   return contact;
 }

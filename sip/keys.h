@@ -2,10 +2,12 @@
 #define SLUICE_SIP_KEYS_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -74,7 +76,7 @@ class Keys {
 // A user part that stands for a URI behind one of our legs (rewrite_contact of
 // the seeds):
 //
-//   "b" base32-lower( SIV( transport, leg in 1 | family, leg out 1 |
+//   "b" base32-lower( SIV( day 2 | transport, leg in 1 | family, leg out 1 |
 //                          address 0, 4 or 16, port 2 | URI ) )
 //
 // Base32 without padding, one spelling only; '@' and the like never occur.
@@ -83,10 +85,19 @@ class Keys {
 // cannot be made to open another, and the caller refuses what comes in by a leg
 // other than `facing`.
 //
+// A token is good for kDaysMax days, or whoever was once shown one could reach
+// its owner for as long as the key is kept. No dialog lasts that long without a
+// request that shows a new one (RFC 3261 12.2.1.1).
+//
 // Thread: control only.
 class ContactTokens {
  public:
-  explicit ContactTokens(const Keys& keys) : keys_(keys) {}
+  static constexpr int kDaysMax = 30;
+  // `today`: days since 1970, the lower 16 bits.
+  explicit ContactTokens(const Keys& keys,
+                         std::function<uint16_t()> today = Today)
+      : keys_(keys), today_(std::move(today)) {}
+  static uint16_t Today();
   struct Contact {
     uint8_t leg = 0;     // behind which it lives
     uint8_t facing = 0;  // the leg it was shown to
@@ -99,11 +110,12 @@ class ContactTokens {
   // REQUIRES: both legs are below kLegsMax.
   static constexpr uint8_t kLegsMax = 64;
   std::string Make(const Contact& contact) const;
-  // nullopt for what is no token of ours, without distinction.
+  // nullopt for what is no token of ours, or too old, without distinction.
   std::optional<Contact> Open(std::string_view user) const;
 
  private:
   const Keys& keys_;
+  const std::function<uint16_t()> today_;
 };
 
 }  // namespace sluice::sip

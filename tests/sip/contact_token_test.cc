@@ -44,7 +44,8 @@ class ContactToken : public testing::Test {
   }
 
   Keys keys_ = Keys::FromSecrets({std::string(32, 'k')});
-  ContactTokens tokens_{keys_};
+  uint16_t today_ = 20'000;
+  ContactTokens tokens_{keys_, [this] { return today_; }};
 };
 
 TEST_F(ContactToken, OpensToTheUriAndTheLegsOfItsMaking) {
@@ -100,8 +101,32 @@ TEST_F(ContactToken, IsTheSameForARetransmissionAndAfterARestart) {
   const std::string uri = "sip:user@192.0.2.1:5060";
   const Keys after = Keys::FromSecrets({std::string(32, 'k')});
   EXPECT_EQ(Make(uri), Make(uri));
-  EXPECT_EQ(ContactTokens(after).Make({.leg = 1, .facing = 2, .uri = uri}),
+  EXPECT_EQ(ContactTokens(after, [this] { return today_; })
+                .Make({.leg = 1, .facing = 2, .uri = uri}),
             Make(uri));
+}
+
+TEST_F(ContactToken, IsGoodForAMonth) {
+  const std::string uri = "sip:user@192.0.2.1:5060";
+  // Also where the sixteen bits of the day begin anew.
+  for (const int made : {0, 20'000, 65'535}) {
+    today_ = static_cast<uint16_t>(made);
+    const std::string token = Make(uri);
+    for (const int age : {-1, 0, 1, ContactTokens::kDaysMax}) {
+      today_ = static_cast<uint16_t>(made + age);
+      EXPECT_TRUE(tokens_.Open(token).has_value()) << made << " " << age;
+    }
+    for (const int age : {-2, ContactTokens::kDaysMax + 1, 400, -400}) {
+      today_ = static_cast<uint16_t>(made + age);
+      EXPECT_FALSE(tokens_.Open(token).has_value()) << made << " " << age;
+    }
+  }
+  // Another day, another token; the clock is the system's.
+  today_ = ContactTokens::Today();
+  EXPECT_TRUE(ContactTokens(keys_).Open(Make(uri)).has_value());
+  const std::string before = Make(uri);
+  ++today_;
+  EXPECT_NE(Make(uri), before);
 }
 
 TEST_F(ContactToken, OfEachLegAndUriIsAnotherOne) {
@@ -173,18 +198,25 @@ TEST_F(ContactToken, HasOneSpellingOnly) {
 TEST_F(ContactToken, OfOtherKeysOrForOtherUsesIsVoid) {
   const Keys strangers = Keys::FromSecrets({std::string(32, 's')});
   const std::string token = Make("sip:user@192.0.2.1");
-  EXPECT_FALSE(ContactTokens(strangers).Open(token).has_value());
+  EXPECT_FALSE(ContactTokens(strangers, [this] { return today_; })
+                   .Open(token)
+                   .has_value());
   const Keys rotated =
       Keys::FromSecrets({std::string(32, 's'), std::string(32, 'k')});
-  ASSERT_TRUE(ContactTokens(rotated).Open(token).has_value());
-  EXPECT_EQ(ContactTokens(rotated).Open(token)->uri, "sip:user@192.0.2.1");
+  const auto contact =
+      ContactTokens(rotated, [this] { return today_; }).Open(token);
+  ASSERT_TRUE(contact.has_value());
+  EXPECT_EQ(contact->uri, "sip:user@192.0.2.1");
 }
 
 // The key file outlives the program: what another version sealed with the same
 // key is no contact, rather than one of wherever its octets happen to point.
 TEST_F(ContactToken, OfAnotherFormUnderTheSameKeyIsVoid) {
   const auto open = [this](std::string_view plain) {
-    return tokens_.Open("b" + Base32(keys_.Seal("contact", "", plain)));
+    const std::string day = {static_cast<char>(today_ >> 8),
+                             static_cast<char>(today_ & 0xff)};
+    return tokens_.Open(
+        "b" + Base32(keys_.Seal("contact", "", day + std::string(plain))));
   };
   const std::string four = "\x0a\x01\x02\x03\x13\xc4"s;
   const auto fine = open("\x41\x42" + four + "a@h");
@@ -194,6 +226,7 @@ TEST_F(ContactToken, OfAnotherFormUnderTheSameKeyIsVoid) {
   EXPECT_EQ(fine->uri, "sip:a@h");
   EXPECT_TRUE(open("\x01\x02" + four));  // no address: a URI of odd octets
   EXPECT_FALSE(open("\x01"s));           // one leg
+  EXPECT_FALSE(open(""));                // none
   EXPECT_FALSE(open("\xc1\x42" + four + "a@h"));          // what transport?
   EXPECT_FALSE(open("\x01\xc2" + std::string(40, 'a')));  // what family?
   // The address cut short.
@@ -226,7 +259,7 @@ TEST_F(ContactToken, IsNotMadeOfWhatIsTooLong) {
     ASSERT_TRUE(tokens_.Open(token).has_value()) << n;
     longest = n;
   }
-  EXPECT_EQ(longest, (kUriOctetsMax - 1) * 5 / 8 - 18);
+  EXPECT_EQ(longest, (kUriOctetsMax - 1) * 5 / 8 - 20);
 }
 
 }  // namespace
