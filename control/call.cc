@@ -18,6 +18,12 @@ bool Transaction::HasSession() const {
   return false;
 }
 
+bool Transaction::InUse() const {
+  return HasSession() ||
+         std::any_of(forks.begin(), forks.end(),
+                     [](const Fork& fork) { return fork.aside; });
+}
+
 Transaction* Call::Find(std::string_view id_from, uint32_t cseq) {
   for (Transaction& t : transactions) {
     if (t.cseq == cseq && t.id_from == id_from) return &t;

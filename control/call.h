@@ -89,7 +89,7 @@ struct Fork {
   // Closed by signalling, or a newer session took its place: a late ACK must
   // not bring it back.
   bool over = false;
-  // The latter, and the newer one is not acknowledged yet: should its offer be
+  // The latter, and the newer one is not settled yet: should its offer be
   // refused, this one goes on. Its ports are kept for that.
   bool aside = false;
 };
@@ -102,6 +102,8 @@ struct Transaction {
 
   Fork* Find(std::string_view id_to);
   bool HasSession() const;
+  // Also one that is set aside.
+  bool InUse() const;
   bool empty() const { return !from && forks.empty(); }
 };
 

@@ -198,6 +198,14 @@ bool EachStation(const Config& config, const std::vector<std::string>& names,
   return true;
 }
 
+bool Authorizes(const Config& config, const std::vector<std::string>& names) {
+  bool found = false;
+  size_t left = kStationsMax;
+  EachStation(config, names, &left,
+              [&](std::string_view name) { found |= name == "authorize"; });
+  return found;
+}
+
 // A list of handlers and chains, those of `config` being the ones it may name.
 void CheckHandlers(const toml::table& table, const char* section,
                    const char* name_of_list,
@@ -252,6 +260,14 @@ void CheckChain(const toml::table& table, const ChainConfig& chain,
   }
   CheckHandlers(table, kChainSection, "handlers", chain.handlers, config,
                 complain);
+  // Whoever is not shown a request asks nobody for a password.
+  if (!chain.methods.empty() && Authorizes(config, chain.handlers)) {
+    complain(Place(table, "methods"),
+             absl::StrFormat("%s.methods: \"authorize\" stands in this chain, "
+                             "and what passes by it would need no password: "
+                             "name its methods in sip.auth.methods",
+                             kChainSection));
+  }
 }
 
 void CheckInterface(const toml::table& table, const InterfaceConfig& interface,
@@ -288,12 +304,7 @@ void CheckLeg(const toml::table& table, const LegConfig& leg,
   CheckLegListeners(table, leg, config, complain);
   CheckLegPeer(table, leg, complain);
   CheckHandlers(table, kLegSection, "chain", leg.chain, config, complain);
-  bool authorizes = false;
-  size_t left = kStationsMax;
-  EachStation(config, leg.chain, &left, [&](std::string_view name) {
-    authorizes = authorizes || name == "authorize";
-  });
-  if (!authorizes) return;
+  if (!Authorizes(config, leg.chain)) return;
   if (config.sip_auth.users.empty()) {
     complain(Place(table, "chain"),
              absl::StrFormat("%s.chain has \"authorize\": name the users in "

@@ -12,7 +12,8 @@ SessionKey KeyOf(const sip::MediaRelay::Key& key) {
           .id_to = key.id_to,
           .uri_from = key.uri_from,
           .uri_to = key.uri_to,
-          .half_open_only = key.half_open_only};
+          .half_open_only = key.half_open_only,
+          .stage = key.stage};
 }
 
 relay::FlowKind KindOf(sip::MediaRelay::Media::Kind kind) {

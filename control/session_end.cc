@@ -27,7 +27,8 @@ absl::StatusOr<int> SessionManager::Close(const SessionKey& key) {
         }
         ++ended;
       }
-      if (!t->HasSession()) {
+      // What is set aside was answered: no CANCEL reaches it any more.
+      if (!t->InUse()) {
         if (t->from) call->refused = std::max(call->refused, t->from->made);
         for (const Fork& f : t->forks) {
           call->refused = std::max(call->refused, f.group.made);
@@ -57,8 +58,12 @@ int SessionManager::CloseOrder(Call& call, std::string_view id_from,
     if (Fork* fork = t.Find(id_to); fork != nullptr && fork->session) {
       Finish(call, t, *fork);
       ++ended;
+    } else if (fork != nullptr && fork->aside) {
+      fork->aside = false;
+      GiveUp(t, *fork);
+      Arm(call, fork->group.release_at);
     }
-    if (!t.HasSession()) FreeTransaction(call, t);
+    if (!t.InUse()) FreeTransaction(call, t);
   }
   DropEmpty(call);
   return ended;
@@ -117,7 +122,7 @@ void SessionManager::SetAside(Call& call, const Standing& older) {
   Arm(call, now_ + options_.unused);
 }
 
-// What is up between the two is acknowledged: nothing else will go on.
+// What is up between the two cannot be refused any more: nothing else goes on.
 void SessionManager::Settle(Call& call, std::string_view id_from,
                             std::string_view id_to) {
   if (const Standing older = call.FindAside(id_from, id_to)) {

@@ -365,7 +365,9 @@ absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
   }
   if (fork->session) {
     ++fork->session.activations;
-    Settle(*call, key.id_from, key.id_to);
+    if (key.stage != sip::AnswerStage::kEarly) {
+      Settle(*call, key.id_from, key.id_to);
+    }
     ++counters_.activate_again;
     return Activation::kAgain;
   }
@@ -374,6 +376,9 @@ absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
   if (standing && IsOnPortsOf(standing, *transaction, *fork)) {
     MoveSession(*call, standing, *transaction, *fork);
     SetAside(*call, standing);
+    if (key.stage == sip::AnswerStage::kFinal) {
+      Settle(*call, key.id_from, key.id_to);
+    }
     ++counters_.activate_kept;
     return Activation::kNew;
   }
@@ -383,6 +388,9 @@ absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
   ASSIGN_OR_RETURN(std::vector<Slot> flows,
                    OpenFlows(*call, *transaction->from, fork->group));
   ReplaceOlder(*call, key);
+  if (key.stage == sip::AnswerStage::kFinal) {
+    Settle(*call, key.id_from, key.id_to);
+  }
   Begin(*call, *transaction, *fork, std::move(flows));
   ++counters_.activate_new;
   return Activation::kNew;
@@ -435,6 +443,7 @@ void SessionManager::Restore(Call& call, const Standing& older) {
     MoveSession(call, refused, transaction, fork);
     refused.fork->over = true;
     GiveUp(*refused.transaction, *refused.fork);
+    Arm(call, refused.fork->group.release_at);
   } else {
     Finish(call, *refused.transaction, *refused.fork);
     absl::StatusOr<std::vector<Slot>> flows =

@@ -97,9 +97,10 @@ inline constexpr size_t kUriOctets = 256;  // longer ones are cut
 //     |                                                +-----------------+
 //     +-- Close at once; replaced, or silent after the ACK: after `closed` --+
 //
-// A session that a later offer of the two parties has replaced is set aside
-// until the newer one is activated for the second time. If its offer is refused
-// before that (an answer in an 18x, then a failure), the older one goes on.
+// A session that a later offer of the two parties has replaced by an early
+// answer is set aside until the newer one is settled (SessionKey::stage). If
+// its offer is refused before that (an 18x, then a failure), the older one goes
+// on.
 //
 // A session is found silent by asking the plane when its flows last heard
 // anything; nothing is told per packet. One timer a call, set for the first

@@ -11,6 +11,7 @@
 #include "base/address.h"
 #include "base/types.h"
 #include "relay/session_command.h"
+#include "sip/media_relay.h"
 
 namespace sluice::control {
 
@@ -24,6 +25,8 @@ struct SessionKey {
   std::string uri_from;  // information only
   std::string uri_to;
   bool half_open_only = false;  // only Close: leaves an offer with a session
+  // Only Activate. Where it is unknown the second one stands for the ACK.
+  sip::AnswerStage stage = sip::AnswerStage::kUnknown;
 };
 
 // One medium of an SDP body.

@@ -130,7 +130,10 @@ bool TargetPolicy::IsListener(const Endpoint& target) const {
 absl::Status TargetPolicy::Check(
     const IpAddress& ip, uint16_t port, int range,
     absl::FunctionRef<bool(const Endpoint&)> is_media_port) const {
-  CHECK(port != 0 && port + range <= 65536 && !ip.is_any());
+  if (port == 0 || port + range > 65'536 || ip.is_any()) {
+    return Refused({.ip = ip, .port = Port::FromHost(port)},
+                   "it is no address of a host");
+  }
   RETURN_IF_ERROR(Judge(ip, port, range, is_media_port));
   for (const IpAddress& carried : CarriedBy(ip)) {
     absl::Status status = Judge(carried, port, range, is_media_port);

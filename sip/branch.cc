@@ -142,8 +142,10 @@ bool IsRouteMark(const Keys& keys, std::string_view mark,
                  const Message& message) {
   bool is = false;
   for (const auto* party : {&message.from(), &message.to()}) {
-    const std::array<std::string_view, 2> parts = {
-        message.call_id(), *party ? (*party)->tag : std::string_view()};
+    // Who has asked without a tag (RFC 2543) cannot be known again by it.
+    if (!*party || (*party)->tag.empty()) continue;
+    const std::array<std::string_view, 2> parts = {message.call_id(),
+                                                   (*party)->tag};
     is |= keys.IsMac(mark, "route", parts);
   }
   return is;

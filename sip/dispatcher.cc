@@ -73,6 +73,9 @@ Leg* Dispatcher::OwnerOf(const Uri& uri) {
 }
 
 bool Dispatcher::IsOurMark(const Uri& uri, const Message& message) {
+  // A request that begins something shows nothing by it: with one call's mark
+  // another could be made to anywhere.
+  if (!message.to() || message.to()->tag.empty()) return false;
   const auto mark = uri.Param("s");
   return mark && OwnerOf(uri) != nullptr && IsRouteMark(keys_, *mark, message);
 }

@@ -127,7 +127,8 @@ class Dispatcher final {
   Leg* OwnerOf(std::string_view host, uint16_t port);
   // The same, of several the one whose transport the URI means.
   Leg* OwnerOf(const Uri& uri);
-  // Whether a URI is our Record-Route in a dialog that was set up through here.
+  // Whether a URI is our Record-Route, and the message of the dialog that was
+  // set up with it.
   bool IsOurMark(const Uri& uri, const Message& message);
   // Whether a request has a To tag and shows that its dialog was set up through
   // here, by our Record-Route or our Contact (security P13).

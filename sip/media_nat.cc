@@ -115,6 +115,7 @@ void MediaNat::Tell(const Message& message, const Leg& in, const Leg& out) {
   MediaRelay::Key key = KeyOf(message, in, out);
   const auto nothing = [](absl::Status) {};
   if (message.is_request() && message.method() == Method::kAck) {
+    key.stage = AnswerStage::kFinal;
     return relay_.Activate(key, nothing);
   }
   if (message.is_request() && message.method() == Method::kBye) {
@@ -154,7 +155,10 @@ void MediaNat::OnSdp(const Message& message, std::string_view text,
     media.push_back(MediaOf(m));
     media.back().heard_from = heard_from;
   }
-  const MediaRelay::Key key = KeyOf(message, in, out);
+  MediaRelay::Key key = KeyOf(message, in, out);
+  // A request is joined with an answer that came before it was repeated.
+  key.stage = ack || message.status() >= 200 ? AnswerStage::kFinal
+                                             : AnswerStage::kEarly;
   const Side side = message.is_request() ? Side::kFrom : Side::kTo;
   ++(side == Side::kFrom ? counters_.offers : counters_.answers);
   relay_.Allocate(key, side, out.media, media,

@@ -14,6 +14,10 @@
 
 namespace sluice::sip {
 
+// Whether a refusal can still follow the answer that is joined: none follows a
+// 2xx or an ACK, one may follow an 18x. kUnknown: nobody has said.
+enum class AnswerStage : uint8_t { kUnknown, kEarly, kFinal };
+
 // What the proxy needs of a media relay, here or on another node: the three
 // verbs of a NAT helper (allocate, activate, close), asked without waiting.
 //
@@ -29,6 +33,7 @@ class MediaRelay {
     std::string id_from, id_to;    // opaque
     std::string uri_from, uri_to;  // information only
     bool half_open_only = false;   // Close leaves what is joined
+    AnswerStage stage = AnswerStage::kUnknown;  // Activate
   };
   struct Media {
     enum class Kind : uint8_t { kRtp, kSrtp, kOther };

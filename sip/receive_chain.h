@@ -18,7 +18,8 @@ class ReceiveChain final : public Handler {
  public:
   ReceiveChain() = default;
   // `methods`: what it is for, of a response the method of its CSeq; empty is
-  // everything. The rest is not its own.
+  // everything. ACK and CANCEL go where their INVITE does. The rest is not its
+  // own.
   ReceiveChain(std::string name, std::vector<Handler*> handlers,
                std::vector<std::string> methods)
       : name_(std::move(name)),
@@ -29,6 +30,8 @@ class ReceiveChain final : public Handler {
   Handled Receive(Incoming& in) override;
 
  private:
+  bool IsFor(const Message& message) const;
+
   std::string name_;
   std::vector<Handler*> handlers_;
   std::vector<std::string> methods_;

@@ -145,7 +145,10 @@ void LegTransport::Impl::OnDatagram(const Endpoint& from,
     ++counters_.keepalives;
     return;
   }
-  if (options_.dst && from != *options_.dst) {
+  // Nobody is there to be answered, and the kernel takes such an address for
+  // ourselves.
+  const bool nobody = from.port == Port() || from.ip.is_any();
+  if (nobody || (options_.dst && from != *options_.dst)) {
     ++counters_.strangers;
     return;
   }

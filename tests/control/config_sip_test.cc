@@ -350,6 +350,10 @@ const BadCase kBadCases[] = {
      "t.toml:3: sip.chain.name \"chain\" is there twice"},
     {"chain that is called as a handler", "[[sip.chain]]\nname = \"proxy\"\n",
      "t.toml:2: sip.chain.name \"proxy\" is a handler's"},
+    {"authorize for some methods",
+     "[[sip.chain]]\nname = \"in\"\nhandlers = [\"authorize\"]\n"
+     "[[sip.chain]]\nhandlers = [\"in\"]\nmethods = [\"INVITE\"]\n",
+     "t.toml:6: sip.chain.methods: \"authorize\" stands in this chain"},
     {"methods of a chain", "[[sip.chain]]\nmethods = [\"invite\"]\n",
      "t.toml:2: sip.chain.methods \"invite\": must be a method"},
     {"anchor of a leg", "[[sip.leg]]\nanchor = \"sometimes\"\n",

@@ -140,6 +140,62 @@ TEST_P(Keep, AnOfferRefusedAfterAnEarlyAnswerChangesNothingEither) {
   EXPECT_TRUE(w.NothingLeft());
 }
 
+// A second 18x, a repeated INVITE: none of them is an ACK, where it is said.
+TEST_P(Keep, AnEarlyAnswerMayBeRepeatedBeforeTheRefusal) {
+  second.stage = sip::AnswerStage::kEarly;
+  for (int i = 0; i < 3; ++i) {
+    Both(Audio(kAlice, 4400), Audio(kBob, 6600));
+    ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  }
+  // Nor does a late CANCEL of what was answered take away what to go back to.
+  (void)w.manager.Close(Key("c"));
+  EXPECT_EQ(*w.manager.Close(Second()), 1);
+  EXPECT_EQ(w.counter("sessions_restored"), 1u);
+  EXPECT_EQ(TargetOf(Flows(w)[0], kAlice).port, Port::FromHost(4000));
+  EXPECT_EQ(*w.manager.Close(Bye("c")), 1);
+  EXPECT_TRUE(w.NothingLeft());
+}
+
+TEST_P(Keep, WhatA2xxHasSettledIsNotTakenBack) {
+  for (const bool fax : {false, true}) {
+    const Media alice = fax ? Fax(kAlice, 4000) : Audio(kAlice, 4400);
+    const Media bob = fax ? Fax(kBob, 6000) : Audio(kBob, 6600);
+    second.cseq = *second.cseq + 1;
+    second.stage = sip::AnswerStage::kFinal;
+    ASSERT_TRUE((callee() ? Bob(bob) : Alice(alice)).ok());
+    ASSERT_TRUE((callee() ? Alice(alice) : Bob(bob)).ok());
+    ASSERT_TRUE(w.manager.Activate(Second()).ok());
+    w.Pass(Micros::Seconds(2));
+    w.Talk();
+    EXPECT_EQ(w.plane.sockets(), fax ? 2u : 4u) << "the older ports have gone";
+  }
+  // An UPDATE has no ACK; a stray CANCEL ends what it names, and no more.
+  EXPECT_EQ(*w.manager.Close(Second()), 1);
+  EXPECT_EQ(w.counter("sessions_restored"), 0u);
+  EXPECT_EQ(w.sessions(), 0u);
+}
+
+TEST_P(Keep, ABYEEndsWhatIsSetAsideOfAForkToo) {
+  // Another fork of the first offer is up as well.
+  SessionKey fork = Key("c");
+  fork.id_to = "carol";
+  ASSERT_TRUE(w.Reply(fork, {Audio(kBob, 7000)}).ok());
+  ASSERT_TRUE(w.manager.Activate(fork).ok());
+  second.stage = sip::AnswerStage::kEarly;
+  const Media fax = Fax(kAlice, 4000), fax_too = Fax(kBob, 6000);
+  ASSERT_TRUE((callee() ? Bob(fax_too) : Alice(fax)).ok());
+  ASSERT_TRUE((callee() ? Alice(fax) : Bob(fax_too)).ok());
+  ASSERT_TRUE(w.manager.Activate(Second()).ok());
+  EXPECT_EQ(*w.manager.Close(Bye("c")), 1);
+  EXPECT_TRUE(w.manager.Validate());
+  w.Pass(Micros::Seconds(2));
+  w.Talk();
+  EXPECT_EQ(w.sessions(), 1u);
+  EXPECT_EQ(w.plane.sockets(), 4u);
+  w.manager.CloseAll();
+  EXPECT_TRUE(w.NothingLeft());
+}
+
 TEST_P(Keep, AnEarlyAnswerOnOtherPortsIsTakenBackToo) {
   const Media fax = Fax(kAlice, 4000), fax_too = Fax(kBob, 6000);
   ASSERT_TRUE((callee() ? Bob(fax_too) : Alice(fax)).ok());

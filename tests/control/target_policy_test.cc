@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace sluice::control {
@@ -287,6 +288,22 @@ TEST(TargetPolicy, AsksForEveryPortOfTheRange) {
       policy.Check(Ip("203.0.113.1"), 20000, 4, [](const Endpoint& endpoint) {
         return endpoint.port == Port::FromHost(20003);
       })));
+}
+
+// Strangers write it: into an answer's Via, a source, a description.
+TEST(TargetPolicy, RefusesWhatIsNoAddressOfAHost) {
+  const TargetPolicy policy({});
+  EXPECT_TRUE(policy.Check(Ip("192.0.2.1"), 65'535, 1, NoMediaPort).ok());
+  for (const auto& [ip, port, range] :
+       std::vector<std::tuple<const char*, uint16_t, int>>{
+           {"0.0.0.0", 5060, 1},
+           {"::", 5060, 1},
+           {"192.0.2.1", 0, 1},
+           {"192.0.2.1", 65'535, 2}}) {
+    EXPECT_TRUE(absl::IsPermissionDenied(
+        policy.Check(Ip(ip), port, range, NoMediaPort)))
+        << ip << " " << port;
+  }
 }
 
 }  // namespace

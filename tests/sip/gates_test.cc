@@ -81,8 +81,14 @@ TEST_F(Gates, AChainInAChainIsForItsMethods) {
   alice.Request(leg, ask);
   bob.Respond(bob.Next(), {});
   EXPECT_EQ(StatusOf(alice.Next()), 200);
-  EXPECT_EQ(inner.seen, "INVITE re:INVITE MESSAGE");
-  EXPECT_EQ(behind.seen, "INVITE re:INVITE OPTIONS re:OPTIONS");
+  // What belongs to an INVITE goes where it went.
+  for (const char* method : {"CANCEL", "ACK"}) {
+    ask.method = method;
+    alice.Request(leg, ask);
+    bob.Next();
+  }
+  EXPECT_EQ(inner.seen, "INVITE re:INVITE MESSAGE CANCEL ACK");
+  EXPECT_EQ(behind.seen, "INVITE re:INVITE OPTIONS re:OPTIONS CANCEL ACK");
 }
 
 TEST(BlockerRule, HasACodeOfAFinalFailure) {

@@ -315,6 +315,27 @@ TEST_F(Media, ADescriptionInAFailureIsNotLookedAt) {
   EXPECT_EQ(relay().Verbs(), "allocate from, activate, close");
 }
 
+// After them no refusal comes.
+TEST_F(Media, OnlyA2xxAndAnAckAreToldAsFinal) {
+  const auto stage = [this] { return relay().Last("activate").key.stage; };
+  const std::string request = Offered();
+  EXPECT_EQ(stage(), AnswerStage::kEarly) << "it may be repeated behind a 183";
+  Answered(request, 183);
+  EXPECT_EQ(stage(), AnswerStage::kEarly);
+  Offered();
+  EXPECT_EQ(stage(), AnswerStage::kEarly);
+  Answered(request, 200);
+  EXPECT_EQ(stage(), AnswerStage::kFinal);
+  for (const bool with_answer : {false, true}) {
+    relay().asked.clear();
+    Ask ack = Later("ACK", 1, request);
+    if (with_answer) ack.body = SdpText(kOffer, 4000);
+    alice.Request(in, ack);
+    bob.Next();
+    EXPECT_EQ(stage(), AnswerStage::kFinal) << with_answer;
+  }
+}
+
 TEST_F(Media, UpdateAndPrackCarryOffersToo) {
   const std::string dialog = Offered();
   for (const char* method : {"UPDATE", "PRACK"}) {

@@ -165,6 +165,26 @@ TEST_F(Refusals, TheMarkOfACallIsNoPassForAnother) {
   std::swap(bye.from, bye.to);
   alice.Request(leg, bye);
   EXPECT_EQ(UriOf(bob.Next()), bob.uri("bob"));
+  // What begins another dialog is no part of that one.
+  std::swap(bye.from, bye.to);
+  bye.to = "<sip:bob@elsewhere.test>";
+  for (const char* method : {"INVITE", "MESSAGE", "REFER"}) {
+    bye.method = method;
+    EXPECT_EQ(Code(bye), 403) << method;
+  }
+}
+
+TEST_F(Refusals, TheMarkOfWhoHadNoTagIsNoPass) {
+  Ask ask{.method = "INVITE", .uri = bob.uri("bob")};
+  ask.from = "<sip:alice@example.com>";
+  alice.Request(leg, ask);
+  const std::string route = Value(bob.Next(), HeaderId::kRecordRoute);
+  leg.trusted = false;
+  ask.method = "BYE";
+  ask.from = "<sip:alice@elsewhere.test>";
+  ask.to = "<sip:bob@elsewhere.test>;tag=b";
+  ask.more = Cat("Route: ", route, "\r\n");
+  EXPECT_EQ(Code(ask), 403);
 }
 
 TEST_F(Refusals, NothingIsSentToWhatIsNobodysAddress) {

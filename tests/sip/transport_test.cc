@@ -150,6 +150,33 @@ TEST_F(UdpTransportTest, WithDstThereIsNobodyElse) {
   }
 }
 
+// As nobody could be answered there.
+TEST_F(UdpTransportTest, ADatagramFromPortZeroIsAStrangers) {
+  const net::Fd raw(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_UDP));
+  if (!raw) GTEST_SKIP() << "only root may write a UDP header";
+  Node& us = Make(Transport::kUdp);
+  const Endpoint to = us.at(Transport::kUdp);
+  const std::string message = Request("nobody");
+  const auto datagram = [&](uint16_t source) {
+    const uint16_t words[4] = {htons(source), to.port.network(),
+                               htons(static_cast<uint16_t>(8 + message.size())),
+                               0};
+    std::string octets(reinterpret_cast<const char*>(words), sizeof(words));
+    return octets + message;
+  };
+  sockaddr_storage address;
+  const socklen_t length = to.ToSockaddr(AF_INET, &address);
+  for (const uint16_t source : {uint16_t{0}, uint16_t{4711}}) {
+    const std::string octets = datagram(source);
+    ASSERT_EQ(sendto(raw.get(), octets.data(), octets.size(), 0,
+                     reinterpret_cast<const sockaddr*>(&address), length),
+              static_cast<ssize_t>(octets.size()));
+  }
+  TurnUntil([&] { return us.got.size() == 1; });
+  EXPECT_EQ(us.got[0].from.address.port, Port::FromHost(4711));
+  EXPECT_EQ(us.counters().strangers, 1u);
+}
+
 TEST_F(UdpTransportTest, AConnectedSocketOutlivesRefusals) {
   Node& gone = Make(Transport::kUdp);
   const Endpoint address = gone.at(Transport::kUdp);
