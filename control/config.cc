@@ -328,7 +328,7 @@ class Reader {
       return;
     }
     const auto complain = [this](const auto& where, const auto& what) {
-      Add(where, what);
+      this->Add(where, what);
     };
     for (const toml::node& entry : *list) {
       const toml::table* table = entry.as_table();
