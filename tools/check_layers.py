@@ -28,7 +28,7 @@ CONFINED = [
     (re.compile(r"liburing(\.h|/.*)|linux/io_uring\.h"), "base/net/",
      "use base/net/uring.h"),
     (re.compile(r"bpf/.*|linux/bpf\.h"), "relay/xdp/",
-     "use relay/xdp/fast_path.h"),
+     "use relay/xdp/program.h"),
 ]
 
 # (what, where it is not wanted, what to use instead)

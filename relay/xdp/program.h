@@ -1,0 +1,156 @@
+#ifndef SLUICE_RELAY_XDP_PROGRAM_H_
+#define SLUICE_RELAY_XDP_PROGRAM_H_
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/address.h"
+#include "relay/xdp/abi.h"
+
+namespace sluice::relay::xdp {
+
+struct NamedVerdict {
+  const char* name;
+  const char* help;
+};
+// By Verdict, and the events behind them.
+inline constexpr std::array<NamedVerdict, kCounters> kVerdictNames = {{
+#define PASS(name, help) {"pass_" #name, help},
+#define DROP(name, help) {"drop_" #name, help},
+#define SEND(name, help) {"send_" #name, help},
+#define EVENT(name, help) {"event_" #name, help},
+#include "relay/xdp/verdicts.def"
+#undef PASS
+#undef DROP
+#undef SEND
+#undef EVENT
+}};
+
+// The first EVENT: below it, each packet is counted once.
+inline constexpr int kWaysOut = 0
+#define PASS(name, help) +1
+#define DROP(name, help) +1
+#define SEND(name, help) +1
+#define EVENT(name, help)
+#include "relay/xdp/verdicts.def"
+#undef PASS
+#undef DROP
+#undef SEND
+#undef EVENT
+    ;
+
+// What this process lacks to load the program. PermissionDenied names the
+// capabilities. Only what can be known before trying.
+absl::Status CheckCapabilities();
+
+// The forwarding program in the kernel, and its maps. Attached to nothing.
+//
+// Threads: one owner, but that ReadStats and Counters may be called by anybody.
+// Retire, Install and ReadStats are loads and stores in mapped memory.
+class Program {
+ public:
+  struct Options {
+    uint32_t cells = 65'536;             // ports, over all ranges
+    uint32_t mirror_bytes = 256 * 1024;  // a power of two, whole pages
+  };
+  enum class Hook { kXdp, kTc };
+  using CounterArray = std::array<uint64_t, kCounters>;
+
+  // PermissionDenied names the missing capabilities (CAP_BPF, CAP_NET_ADMIN,
+  // CAP_PERFMON), Unimplemented what the kernel is without; anything else has
+  // the verifier's last words.
+  static absl::StatusOr<std::unique_ptr<Program>> Load(const Options& options);
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // --- Tables. Each write is whole for a rule installed after it -------------
+
+  // Ports first_port .. first_port + count - 1 of `local` are the cells from
+  // `base` on.
+  absl::Status SetRange(const IpAddress& local, uint16_t first_port,
+                        uint16_t count, uint32_t base);
+  absl::Status RemoveRange(const IpAddress& local);
+  // REQUIRES: no rule in force names the place.
+  absl::Status SetLocal(uint16_t index, const IpAddress& ip);
+  absl::Status SetProfile(uint16_t index, const Profile& profile);
+  // Rules may be in force. While it changes, their packets go up the stack:
+  // none leaves with half of the old MACs. Waits as WaitForReaders does when it
+  // had been resolved.
+  absl::Status SetNextHop(uint16_t index, const NextHop& hop);
+
+  // --- Rules -----------------------------------------------------------------
+  //
+  //   in force --Retire--> at rest --WaitForReaders--> free --Install--> in
+  //   force
+  //                              '--a second without--'
+
+  // REQUIRES of all: cell < cells().
+  void Retire(uint32_t cell) noexcept;
+  // Until every packet that could have seen a rule before its Retire is gone:
+  // some milliseconds, one for any number of rules. Not for an event loop.
+  static absl::Status WaitForReaders();
+  // Writes the rule, clears the books, puts it in force. REQUIRES: at rest.
+  void Install(uint32_t cell, const Rule& rule) noexcept;
+  Stats ReadStats(uint32_t cell) const noexcept;
+  uint32_t cells() const { return cells_; }
+
+  // --- What was seen ---------------------------------------------------------
+
+  // By Verdict, over all CPUs.
+  absl::StatusOr<CounterArray> Counters() const;
+  // Calls `visit` with each copy that waits, and returns how many there were.
+  // The octets are gone when it returns. `wait_ms`: for the first one, 0 not
+  // at all.
+  using Visit =
+      std::function<void(const Mirrored&, std::span<const uint8_t> octets)>;
+  absl::StatusOr<int> DrainMirror(const Visit& visit, int wait_ms = 0);
+
+  // --- For tests and benchmarks ----------------------------------------------
+
+  struct Run {
+    int action = 0;  // XDP_* or TC_ACT_*
+    std::vector<uint8_t> frame{};
+    uint32_t duration_ns = 0;  // the mean of one
+  };
+  struct RunOptions {
+    int repeat = 1;
+    uint32_t gso_bytes = 0;  // kTc only: as if merged by GRO
+    // kTc only: the kernel sums the frame, and afterwards holds its sum against
+    // the frame's.
+    bool complete_checksum = false;
+  };
+  // One frame through the program (BPF_PROG_TEST_RUN), as if it came in by the
+  // loopback device.
+  absl::StatusOr<Run> TestRun(Hook hook, std::span<const uint8_t> frame,
+                              const RunOptions& options) const;
+  absl::StatusOr<Run> TestRun(Hook hook, std::span<const uint8_t> frame) const {
+    return TestRun(hook, frame, RunOptions());
+  }
+  // A map of the program by its name in the source; -1: none such.
+  int MapDescriptor(const char* name) const;
+  // Size of a type of the program as its compiler laid it out, and the octet
+  // where a member begins. NotFound: it has no such type or member.
+  absl::StatusOr<uint32_t> TypeSize(const char* type) const;
+  absl::StatusOr<uint32_t> MemberOffset(const char* type,
+                                        const char* member) const;
+
+ private:
+  struct Kernel;
+  Program();
+
+  std::unique_ptr<Kernel> kernel_;
+  PortCell* mapped_ = nullptr;
+  size_t mapped_bytes_ = 0;
+  uint32_t cells_ = 0;
+};
+
+}  // namespace sluice::relay::xdp
+
+#endif  // SLUICE_RELAY_XDP_PROGRAM_H_
