@@ -239,6 +239,17 @@ TEST(SipConfig, ChainsOfChainsDoNotGrowWithoutBound) {
                                     "would pass more than 64 handlers\n"));
 }
 
+TEST(SipConfig, TakesChainsUpToTheCap) {
+  std::string text;
+  for (size_t i = 0; i < kChainsMax; ++i) {
+    absl::StrAppend(&text, "[[sip.chain]]\nname = \"c", i, "\"\n");
+  }
+  EXPECT_EQ(Good(text).chains.size(), kChainsMax);
+  EXPECT_THAT(Bad(text + "[[sip.chain]]\nname = \"more\"\n"),
+              HasSubstr("sip.chain: write one [[sip.chain]] for each, at most "
+                        "64"));
+}
+
 TEST(SipConfig, ExplainsAKeyOnceForAllLegs) {
   const std::string printed = PrintConfig(Good(kEverything));
   size_t told = 0, at = 0;

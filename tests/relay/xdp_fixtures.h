@@ -6,11 +6,17 @@
 #include <functional>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "relay/xdp/program.h"
 #include "relay/xdp/rule.h"
 #include "tests/relay/xdp_packet.h"
 
 namespace sluice::relay::xdp {
+
+// Whether what Load() said is this machine's or this account's lack, no fault.
+inline bool CannotRunHere(const absl::Status& loaded) {
+  return absl::IsPermissionDenied(loaded) || absl::IsUnimplemented(loaded);
+}
 
 // --- The scene: two local addresses, one rule under test ---------------------
 

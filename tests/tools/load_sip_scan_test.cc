@@ -141,10 +141,24 @@ TEST(SipScanTest, ADescriptionThatNamesNoAddressIsToldFromOne) {
   EXPECT_EQ(SdpAudioAddress(own), std::nullopt);
 }
 
-TEST(SipScanTest, StaysInsideADescriptionToo) {
+// Every beginning of `whole`, and all of it with some octets of `nasty` in it.
+template <typename Scan>
+void ScanDamaged(const std::string& whole, std::string_view nasty,
+                 Scan&& scan) {
   const auto seed = std::random_device()();
   SCOPED_TRACE(seed);
   std::mt19937 random(seed);
+  for (size_t end = 0; end <= whole.size(); ++end) scan(whole.substr(0, end));
+  for (int i = 0; i < 20'000; ++i) {
+    std::string text = whole;
+    for (int hits = 1 + static_cast<int>(random() % 8); hits > 0; --hits) {
+      text[random() % text.size()] = nasty[random() % nasty.size()];
+    }
+    scan(text);
+  }
+}
+
+TEST(SipScanTest, StaysInsideADescriptionToo) {
   const auto scan = [](const std::string& text) {
     const auto exact = std::make_unique<char[]>(text.size());
     text.copy(exact.get(), text.size());
@@ -153,22 +167,10 @@ TEST(SipScanTest, StaysInsideADescriptionToo) {
     EXPECT_NE(found->port, Port());
     EXPECT_FALSE(found->ip.is_any());
   };
-  const std::string whole(kDescription);
-  for (size_t end = 0; end <= whole.size(); ++end) scan(whole.substr(0, end));
-  constexpr std::string_view kNasty = "cm=09./ \r\n\0x";
-  for (int i = 0; i < 20'000; ++i) {
-    std::string text = whole;
-    for (int hits = 1 + static_cast<int>(random() % 8); hits > 0; --hits) {
-      text[random() % text.size()] = kNasty[random() % kNasty.size()];
-    }
-    scan(text);
-  }
+  ScanDamaged(std::string(kDescription), "cm=09./ \r\n\0x", scan);
 }
 
 TEST(SipScanTest, StaysInsideWhateverItIsGiven) {
-  const auto seed = std::random_device()();
-  SCOPED_TRACE(seed);
-  std::mt19937 random(seed);
   const auto scan = [](const std::string& text) {
     const auto exact = std::make_unique<char[]>(text.size());
     text.copy(exact.get(), text.size());
@@ -180,16 +182,7 @@ TEST(SipScanTest, StaysInsideWhateverItIsGiven) {
     ReadSipCallId(out.call_id, &number);
     EXPECT_LE(out.via_count, SipScan::kLinesMax);
   };
-  const std::string whole(kResponse);
-  for (size_t end = 0; end <= whole.size(); ++end) scan(whole.substr(0, end));
-  constexpr std::string_view kNasty = ":;<>,\"\r\n \t\0x";
-  for (int i = 0; i < 20'000; ++i) {
-    std::string text = whole;
-    for (int hits = 1 + static_cast<int>(random() % 8); hits > 0; --hits) {
-      text[random() % text.size()] = kNasty[random() % kNasty.size()];
-    }
-    scan(text);
-  }
+  ScanDamaged(std::string(kResponse), ":;<>,\"\r\n \t\0x", scan);
 }
 
 }  // namespace
