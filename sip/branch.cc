@@ -100,6 +100,36 @@ class Covered {
   std::array<std::string_view, 10> parts_;
 };
 
+using DialogParts = std::array<std::string_view, 2>;
+
+// In the dialog who has asked is one of the two.
+template <typename IsMarkOf>
+bool IsMarkOfEither(const Message& message, IsMarkOf&& is_mark_of) {
+  bool is = false;
+  for (const auto* party : {&message.from(), &message.to()}) {
+    // Who has asked without a tag (RFC 2543) cannot be known again by it.
+    if (*party && !(*party)->tag.empty()) is |= is_mark_of((*party)->tag);
+  }
+  return is;
+}
+
+// What of a URI decides where its request is sent.
+class HopText {
+ public:
+  explicit HopText(const Uri& hop)
+      : host_(Lower(hop.host)),
+        maddr_(Lower(hop.Param("maddr").value_or(""))),
+        port_(hop.port) {}
+  std::array<std::string_view, 5> Parts(std::string_view call_id,
+                                        std::string_view tag) const {
+    return {call_id, tag, host_, maddr_, port_.text()};
+  }
+
+ private:
+  const std::string host_, maddr_;
+  const Piece port_;
+};
+
 }  // namespace
 
 std::optional<Branch> Branch::Parse(std::string_view text) {
@@ -133,22 +163,30 @@ LoopText LoopMark(const Message& request) {
 
 std::string RouteMark(const Keys& keys, const Message& message) {
   const auto& from = message.from();
-  const std::array<std::string_view, 2> parts = {
-      message.call_id(), from ? from->tag : std::string_view()};
-  return keys.Mac("route", parts);
+  return keys.Mac("route", DialogParts{message.call_id(),
+                                       from ? from->tag : std::string_view()});
 }
 
 bool IsRouteMark(const Keys& keys, std::string_view mark,
                  const Message& message) {
-  bool is = false;
-  for (const auto* party : {&message.from(), &message.to()}) {
-    // Who has asked without a tag (RFC 2543) cannot be known again by it.
-    if (!*party || (*party)->tag.empty()) continue;
-    const std::array<std::string_view, 2> parts = {message.call_id(),
-                                                   (*party)->tag};
-    is |= keys.IsMac(mark, "route", parts);
-  }
-  return is;
+  return IsMarkOfEither(message, [&](std::string_view tag) {
+    return keys.IsMac(mark, "route", DialogParts{message.call_id(), tag});
+  });
+}
+
+std::string HopMark(const Keys& keys, const Message& message, const Uri& hop) {
+  const auto& from = message.from();
+  const HopText text(hop);
+  return keys.Mac("hop", text.Parts(message.call_id(),
+                                    from ? from->tag : std::string_view()));
+}
+
+bool IsHopMark(const Keys& keys, std::string_view mark, const Message& message,
+               const Uri& hop) {
+  const HopText text(hop);
+  return IsMarkOfEither(message, [&](std::string_view tag) {
+    return keys.IsMac(mark, "hop", text.Parts(message.call_id(), tag));
+  });
 }
 
 std::string MakeBranch(const Keys& keys, uint8_t leg, std::string_view loop,

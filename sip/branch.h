@@ -44,12 +44,24 @@ struct Branch {
 using LoopText = HexText<8>;
 LoopText LoopMark(const Message& request);
 
-// What our Record-Route says of a dialog: whoever shows it may pass. Keyed,
-// over the Call-ID and the tag of who has asked, which in the dialog is one of
-// the two; the other's is not known yet when it is made.
+// What our Record-Route says of a dialog. Keyed, over the Call-ID and the tag
+// of who has asked, which in the dialog is one of the two; the other's is not
+// known yet when it is made.
+//
+//   <sip:us;lr;s=ROUTE;n=HOP>
+//
+// s tells that the dialog was set up through here, n leaves to pass: to one
+// next hop, that of the other party, and to no other address. The callee gets
+// the n of the caller's side with the request, the caller that of the callee's
+// with the response.
 std::string RouteMark(const Keys& keys, const Message& message);
 bool IsRouteMark(const Keys& keys, std::string_view mark,
                  const Message& message);
+// `hop`: the URI where the next hop is looked for. Of a message that sets up
+// the dialog, or a response to it.
+std::string HopMark(const Keys& keys, const Message& message, const Uri& hop);
+bool IsHopMark(const Keys& keys, std::string_view mark, const Message& message,
+               const Uri& hop);
 
 // `via`: the one that will stand below ours.
 std::string MakeBranch(const Keys& keys, uint8_t leg, std::string_view loop,

@@ -82,12 +82,35 @@ bool Dispatcher::IsOurMark(const Uri& uri, const Message& message) {
 
 bool Dispatcher::InDialog(const Message& request) {
   if (!request.to() || request.to()->tag.empty()) return false;
-  const auto route = NameAddr::Parse(request.Nth(HeaderId::kRoute, 0));
-  if (route && IsOurMark(route->uri, request)) return true;
-  const auto& uri = request.parsed_uri();
-  if (!uri || OwnerOf(*uri) == nullptr) return false;
-  // The latter comes from a strict router.
-  return tokens_.Open(uri->user).has_value() || IsOurMark(*uri, request);
+  std::optional<Uri> target = request.parsed_uri();
+  if (!target) return false;
+  std::string_view mark;
+  const auto note = [&](const Uri& ours) {
+    if (const auto hop = ours.Param("n")) mark = *hop;
+  };
+  // A strict router before us: where it goes is the last Route.
+  const bool strict =
+      !target->has_user && target->Param("lr") && OwnerOf(*target) != nullptr;
+  if (strict) note(*target);
+  std::optional<NameAddr> last, foreign;
+  request.ForEach(HeaderId::kRoute, [&](std::string_view value) {
+    last = NameAddr::Parse(value);
+    if (!last) return false;
+    if (OwnerOf(last->uri) == nullptr) {
+      foreign = last;
+    } else {
+      note(last->uri);
+    }
+    return !foreign;
+  });
+  if (foreign) {
+    target = foreign->uri;
+  } else if (strict) {
+    if (!last) return false;
+    target = last->uri;
+  }
+  return (!foreign && IsToken(*target)) ||
+         IsHopMark(keys_, mark, request, *target);
 }
 
 bool Dispatcher::IsToken(const Uri& uri) {

@@ -130,8 +130,9 @@ class Dispatcher final {
   // Whether a URI is our Record-Route, and the message of the dialog that was
   // set up with it.
   bool IsOurMark(const Uri& uri, const Message& message);
-  // Whether a request has a To tag and shows that its dialog was set up through
-  // here, by our Record-Route or our Contact (security P13).
+  // Whether a request has a To tag and shows that it goes to the other party of
+  // a dialog that was set up through here, by our Record-Route or our Contact
+  // (security P13).
   bool InDialog(const Message& request);
   // Whether a URI stands for a contact on another leg: nobody's address.
   bool IsToken(const Uri& uri);

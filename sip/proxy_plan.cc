@@ -21,7 +21,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::MakePlan(
   if (auto no = OpenToken(in, plan)) return no;
   if (in.target) {
     FollowTarget(in, plan);
-  } else if (!plan->trusted) {
+  } else if (!plan->trusted && !plan->in_dialog) {
     // Inside a dialog the URI is a contact, not what somebody dialled.
     ApplyPrefixes(in, plan);
   }
@@ -90,7 +90,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
   if (!uri.has_user && uri.Param("lr") && dispatcher_.OwnerOf(uri) != nullptr) {
     const auto last = NameAddr::Parse(routes.back());
     if (!last) return Refuse{.code = 400};
-    plan->trusted = dispatcher_.IsOurMark(uri, m);
+    NoteMark(uri, m, plan);
     SetUri(in, plan, std::string(last->uri_text));
     routes.pop_back();
     plan->strict = true;
@@ -104,8 +104,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
     if (!route) return Refuse{.code = 400};
     Leg* leg = dispatcher_.OwnerOf(route->uri);
     if (leg == nullptr) break;
-    const bool marked = dispatcher_.IsOurMark(route->uri, m);
-    if (marked) plan->trusted = true;
+    const bool marked = NoteMark(route->uri, m, plan);
     // One that a phone was given by its owner names where it sends to; ours
     // name all legs of the call.
     if (marked || leg != &in.leg) plan->leg = leg;
@@ -130,6 +129,15 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
   return std::nullopt;
 }
 
+// Whether a Route is our Record-Route of this dialog.
+bool StatelessProxy::NoteMark(const Uri& route, const Message& message,
+                              Plan* plan) const {
+  if (!dispatcher_.IsOurMark(route, message)) return false;
+  plan->in_dialog = true;
+  if (const auto mark = route.Param("n")) plan->hop_mark = *mark;
+  return true;
+}
+
 std::optional<StatelessProxy::Refuse> StatelessProxy::OpenToken(
     Incoming& in, Plan* plan) const {
   if (in.target) return std::nullopt;
@@ -144,17 +152,19 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::OpenToken(
     return Refuse{.code = 404};
   }
   plan->leg = dispatcher_.legs()[contact->leg].get();
-  plan->trusted = true;
-  // A Route that is left goes before the way to the contact.
-  if (plan->next.empty()) plan->peer = contact->heard;
+  // A Route that is left goes before the way to the contact, and is anybody's.
+  if (plan->next.empty()) {
+    plan->trusted = true;
+    plan->peer = contact->heard;
+  }
   SetUri(in, plan, contact->uri);
   return std::nullopt;
 }
 
 void StatelessProxy::FollowTarget(const Incoming& in, Plan* plan) const {
-  plan->trusted = true;
   // A Route that the sender has named goes before the way to the user.
   if (!plan->next.empty()) return;
+  plan->trusted = true;
   plan->leg = dispatcher_.FindLeg(in.target->leg);
   if (in.target->path.empty()) {
     plan->peer = in.target->peer;
@@ -209,7 +219,11 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::CheckPassage(
     }
     return Refuse{.code = 404};
   }
-  // Where it really goes decides: a stranger's Route must not lead past us.
+  // Where it really goes decides: a stranger's Route must not lead past us, and
+  // a party of a call must not lead its requests to others.
+  plan->trusted = plan->trusted ||
+                  (plan->in_dialog && IsHopMark(keys_, plan->hop_mark,
+                                                in.message, *plan->next_uri));
   if (plan->trusted || (router_.IsOurDomain(uri->host) &&
                         router_.IsOurDomain(plan->next_uri->host))) {
     return std::nullopt;

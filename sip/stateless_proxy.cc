@@ -137,9 +137,9 @@ void StatelessProxy::Forward(Incoming& in, const Plan& plan,
   // An ACK asks for no leave, and with these two it belongs to a dialog:
   // outside of one they could only take ports for nothing.
   const Method method = in.message.method();
-  const bool stray =
-      !plan.trusted && (method == Method::kAck || method == Method::kUpdate ||
-                        method == Method::kPrack);
+  const bool stray = !plan.trusted && !plan.in_dialog &&
+                     (method == Method::kAck || method == Method::kUpdate ||
+                      method == Method::kPrack);
   if (media_ == nullptr || stray ||
       !MediaNat::Concerns(in.message, in.leg, out)) {
     return Send(in, plan, *ways);
@@ -249,13 +249,19 @@ std::string StatelessProxy::Write(const Incoming& in, const Plan& plan,
 // callee on top.
 void StatelessProxy::RecordRoute(const Incoming& in, const Leg& out,
                                  const Leg::Address& own, Edit* edit) const {
-  const std::string mark = RouteMark(keys_, in.message);
+  const Message& m = in.message;
+  std::string marks = Cat(";lr;s=", RouteMark(keys_, m));
+  // What goes back passes the one before us, or else goes to who has asked.
+  std::string_view before = m.Nth(HeaderId::kRecordRoute, 0);
+  if (before.empty()) before = m.Nth(HeaderId::kContact, 0);
+  const auto hop = NameAddr::Parse(before);
+  if (hop) Append(&marks, ";n=", HopMark(keys_, m, hop->uri));
   const auto write = [&](const Leg::Address& a) {
     // What is asked for by sips stays under TLS from end to end.
     const bool sips =
-        a.transport == Transport::kTls && in.message.uri().starts_with("sips:");
+        a.transport == Transport::kTls && m.uri().starts_with("sips:");
     return Cat(sips ? "<sips:" : "<sip:", HostPort(a),
-               sips ? "" : TransportParam(a.transport), ";lr;s=", mark, ">");
+               sips ? "" : TransportParam(a.transport), marks, ">");
   };
   const Leg::Address* near =
       in.leg.Find(in.from.transport, in.from.address.ip.is_v4());
@@ -264,6 +270,30 @@ void StatelessProxy::RecordRoute(const Incoming& in, const Leg& out,
     Append(&value, ", ", write(*near));
   }
   edit->InsertHeaderOnTop(HeaderId::kRecordRoute, value);
+}
+
+// The callee's side is known only now: what the caller sends passes the one
+// behind us, or else goes to who has answered.
+void StatelessProxy::MarkHops(const Message& response, Edit* edit) const {
+  const bool makes_dialog = response.status() > 100 && response.status() < 300;
+  if (!makes_dialog || response.Find(HeaderId::kRecordRoute) == nullptr) return;
+  auto behind = NameAddr::Parse(response.Nth(HeaderId::kContact, 0));
+  std::string mark;
+  response.ForEach(HeaderId::kRecordRoute, [&](std::string_view value) {
+    auto route = NameAddr::Parse(value);
+    if (!route) return true;
+    if (dispatcher_.OwnerOf(route->uri) == nullptr) {
+      behind = std::move(route);
+      mark.clear();
+      return true;
+    }
+    const auto old = route->uri.Param("n");
+    if (old && !old->empty() && behind) {
+      if (mark.empty()) mark = HopMark(keys_, response, behind->uri);
+      edit->Replace(*old, mark);
+    }
+    return true;
+  });
 }
 
 // Whether the sender of a message is the party itself, and no proxy before it.
@@ -383,6 +413,7 @@ void StatelessProxy::SendResponse(const Incoming& in, Leg& out, const Peer& to,
   edit.RemoveFirst(HeaderId::kVia);
   const Leg::Address* own = out.Find(to.transport, to.address.ip.is_v4());
   if (own == nullptr) return dispatcher_.Drop(SipDrop::k_no_via);
+  MarkHops(m, &edit);
   RewriteContacts(m, in.from, in.leg, out, *own, &edit);
   dispatcher_.SendResponse(out, to, edit.Apply(), m, next);
 }

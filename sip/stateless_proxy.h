@@ -35,7 +35,7 @@ namespace sluice::sip {
 //
 // Never relays between strangers (security P16): a request goes on when it is
 // for one of our domains, from a user who has logged in or by a trusted leg, or
-// inside a dialog that was set up through here.
+// to the other party of a dialog that was set up through here.
 //
 // Thread: control only. Borrows all it is given; `media` may be null.
 class StatelessProxy final : public Handler {
@@ -72,7 +72,9 @@ class StatelessProxy final : public Handler {
     bool last_route = false;
     std::string path{};          // Routes to be put on top (RFC 3327)
     std::optional<Peer> peer{};  // where it goes, where that is known
-    bool trusted = false;        // of a dialog that was set up through here
+    bool in_dialog = false;      // of one that was set up through here
+    std::string hop_mark{};      // its leave to pass, to be looked at
+    bool trusted = false;        // goes to whom we lead to
   };
   struct Refuse {
     int code = 0;
@@ -85,6 +87,7 @@ class StatelessProxy final : public Handler {
   std::optional<Refuse> MakePlan(Incoming& in, Plan* plan) const;
   std::optional<Refuse> CheckRequest(const Incoming& in, Plan* plan) const;
   std::optional<Refuse> FollowRoutes(Incoming& in, Plan* plan) const;
+  bool NoteMark(const Uri& route, const Message& message, Plan* plan) const;
   std::optional<Refuse> OpenToken(Incoming& in, Plan* plan) const;
   std::optional<Refuse> CheckPassage(const Incoming& in, Plan* plan) const;
   void FollowTarget(const Incoming& in, Plan* plan) const;
@@ -119,6 +122,7 @@ class StatelessProxy final : public Handler {
                        Edit* edit) const;
   void RecordRoute(const Incoming& in, const Leg& out, const Leg::Address& own,
                    Edit* edit) const;
+  void MarkHops(const Message& response, Edit* edit) const;
 
   static std::shared_ptr<Held> Hold(const Incoming& in);
 

@@ -169,6 +169,26 @@ TEST_F(Auth, TheOtherPartyOfACallIsNotAsked) {
   bye.more = Cat("Route: ", Value(invite, HeaderId::kRecordRoute), "\r\n");
   bob.Request(leg, bye);
   EXPECT_EQ(UriOf(alice.Next()), alice.uri("alice"));
+  // Led elsewhere it is no part of the call.
+  for (const std::string& more :
+       {Cat(bye.more, "Route: <sip:192.0.2.9;lr>\r\n"), bye.more}) {
+    Ask astray = bye;
+    astray.more = more;
+    if (more == bye.more) astray.uri = "sip:alice@192.0.2.9";
+    bob.Request(leg, astray);
+    EXPECT_EQ(StatusOf(bob.Next()), 407);
+  }
+  // A strict router has put our Route where the URI was.
+  const std::string record = Value(invite, HeaderId::kRecordRoute);
+  Ask strict = bye;
+  strict.branch = "z9hG4bKstrict";
+  strict.uri = record.substr(1, record.size() - 2);
+  strict.more = Cat("Route: <", bye.uri, ">\r\n");
+  bob.Request(leg, strict);
+  EXPECT_EQ(UriOf(alice.Next()), alice.uri("alice"));
+  strict.more = "Route: <sip:alice@192.0.2.9>\r\n";
+  bob.Request(leg, strict);
+  EXPECT_EQ(StatusOf(bob.Next()), 407);
   // Without a To tag it begins something new.
   bye.method = "INVITE";
   bye.to = "<sip:alice@example.com>";

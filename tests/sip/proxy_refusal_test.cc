@@ -147,12 +147,15 @@ TEST_F(Refusals, ARouteThroughUsIsNoPassWithoutOurMark) {
 
 TEST_F(Refusals, TheMarkOfACallIsNoPassForAnother) {
   alice.Request(leg, {.method = "INVITE", .uri = bob.uri("bob")});
-  const std::string route = Value(bob.Next(), HeaderId::kRecordRoute);
+  const std::string invite = bob.Next();
+  bob.Respond(invite, {});
+  const std::string callee = Value(invite, HeaderId::kRecordRoute);
+  const std::string caller = Value(alice.Next(), HeaderId::kRecordRoute);
   leg.trusted = false;
   Ask bye{.method = "BYE", .uri = bob.uri("bob")};
   bye.from = "<sip:eve@elsewhere.test>;tag=e";
   bye.to = "<sip:bob@elsewhere.test>;tag=b";
-  bye.more = Cat("Route: ", route, "\r\n");
+  bye.more = Cat("Route: ", caller, "\r\n");
   bye.call_id = "call-1";
   EXPECT_EQ(Code(bye), 403);
   bye.call_id = "another";
@@ -163,15 +166,64 @@ TEST_F(Refusals, TheMarkOfACallIsNoPassForAnother) {
   alice.Request(leg, bye);
   EXPECT_EQ(UriOf(bob.Next()), bob.uri("bob"));
   std::swap(bye.from, bye.to);
-  alice.Request(leg, bye);
-  EXPECT_EQ(UriOf(bob.Next()), bob.uri("bob"));
+  bye.uri = alice.uri("alice");
+  bye.more = Cat("Route: ", callee, "\r\n");
+  bob.Request(leg, bye);
+  EXPECT_EQ(UriOf(alice.Next()), alice.uri("alice"));
   // What begins another dialog is no part of that one.
-  std::swap(bye.from, bye.to);
-  bye.to = "<sip:bob@elsewhere.test>";
+  bye.from = "<sip:bob@elsewhere.test>;tag=a";
+  bye.to = "<sip:alice@elsewhere.test>";
   for (const char* method : {"INVITE", "MESSAGE", "REFER"}) {
     bye.method = method;
     EXPECT_EQ(Code(bye), 403) << method;
   }
+}
+
+TEST_F(Refusals, APartyOfACallReachesItsOtherPartyOnly) {
+  Phone eve(world, Transport::kUdp);
+  alice.Request(leg, {.method = "INVITE", .uri = bob.uri("bob")});
+  const std::string invite = bob.Next();
+  bob.Respond(invite, {});
+  const std::string ok = alice.Next();
+  leg.trusted = false;
+  const std::string via_eve = Cat("Route: <", eve.uri("x"), ";lr>\r\n");
+  for (const bool callee : {false, true}) {
+    Ask ask{.method = "MESSAGE", .call_id = "call-1"};
+    ask.from = callee ? "<sip:bob@elsewhere.test>;tag=b"
+                      : "<sip:alice@example.net>;tag=a";
+    ask.to = callee ? "<sip:alice@example.net>;tag=a"
+                    : "<sip:bob@elsewhere.test>;tag=b";
+    const std::string ours = Cat(
+        "Route: ", Value(callee ? invite : ok, HeaderId::kRecordRoute), "\r\n");
+    Phone& party = callee ? bob : alice;
+    Phone& other = callee ? alice : bob;
+    const auto code = [&] {
+      party.Request(leg, ask);
+      return StatusOf(party.Next());
+    };
+    ask.uri = eve.uri("eve");
+    ask.more = ours;
+    EXPECT_EQ(code(), 403);
+    // Another port, or what a literal's maddr says.
+    ask.uri = Cat("sip:x@", other.host().substr(0, other.host().find(':')));
+    EXPECT_EQ(code(), 403);
+    ask.uri = Cat(other.uri("x"), ";maddr=127.0.0.9");
+    EXPECT_EQ(code(), 403);
+    // A Route more.
+    ask.uri = other.uri("x");
+    ask.more = ours + via_eve;
+    EXPECT_EQ(code(), 403);
+    ask.more = via_eve + ours;
+    EXPECT_EQ(code(), 403);
+    // The other's leave is none for oneself.
+    ask.more = Cat(
+        "Route: ", Value(callee ? ok : invite, HeaderId::kRecordRoute), "\r\n");
+    EXPECT_EQ(code(), 403);
+    ask.more = ours;
+    party.Request(leg, ask);
+    EXPECT_EQ(UriOf(other.Next()), other.uri("x"));
+  }
+  EXPECT_TRUE(eve.Silent());
 }
 
 TEST_F(Refusals, TheMarkOfWhoHadNoTagIsNoPass) {

@@ -110,6 +110,47 @@ TEST_F(Routes, TheTokenNamesTheLegBehindAnotherProxy) {
   const std::string got = proxy.Next();
   EXPECT_EQ(UriOf(got), alice.uri("alice"));
   EXPECT_EQ(Value(got, HeaderId::kVia).find("SIP/2.0/UDP " + Named(in)), 0u);
+  // The token is leave to reach its contact, not to lead past us.
+  out.trusted = false;
+  bye.branch = "z9hG4bKagain";
+  bob.Request(out, bye);
+  EXPECT_EQ(StatusOf(bob.Next()), 403);
+  bye.more = "";
+  bob.Request(out, bye);
+  EXPECT_EQ(UriOf(alice.Next()), alice.uri("alice"));
+}
+
+TEST_F(Routes, ADialogKeepsTheProxiesOnBothSidesOfUs) {
+  // alice -> near -> us -> proxy -> bob, who says nothing of himself here.
+  Phone near(world, Transport::kUdp);
+  const auto record = [](const Phone& by) {
+    return Cat("<sip:", by.host(), ";lr>");
+  };
+  near.Request(in, {.method = "INVITE",
+                    .uri = proxy.uri("bob"),
+                    .more = Cat("Record-Route: ", record(near), "\r\n")});
+  const std::string invite = proxy.Next();
+  const std::string callee = Value(invite, HeaderId::kRecordRoute, 0);
+  proxy.Return(
+      Replaced(proxy.WriteAnswer(invite, {}), "Record-Route: ",
+               Cat("Record-Route: ", record(proxy), "\r\nRecord-Route: ")));
+  const auto routes = Values(near.Next(), HeaderId::kRecordRoute);
+  ASSERT_EQ(routes.size(), 3u);
+  const std::string& caller = routes[1];
+  in.trusted = false;
+
+  Ask bye{.method = "BYE", .uri = "sip:bob@192.0.2.9", .call_id = "call-1"};
+  bye.from = "<sip:alice@elsewhere.test>;tag=a";
+  bye.to = "<sip:bob@elsewhere.test>;tag=b";
+  bye.more = Cat("Route: ", caller, ", ", record(proxy), "\r\n");
+  near.Request(in, bye);
+  EXPECT_EQ(UriOf(proxy.Next()), bye.uri);
+  std::swap(bye.from, bye.to);
+  bye.uri = "sip:alice@192.0.2.8";
+  bye.branch = "z9hG4bKback";
+  bye.more = Cat("Route: ", callee, ", ", record(near), "\r\n");
+  proxy.Request(in, bye);
+  EXPECT_EQ(UriOf(near.Next()), bye.uri);
 }
 
 TEST_F(Routes, TheBestFittingDomainSaysWhichProxy) {
@@ -230,6 +271,11 @@ TEST_F(Routes, ARouteGoesBeforeTheWayToATarget) {
                      .more = Cat("Route: <sip:", proxy.host(), ";lr>\r\n")});
   EXPECT_EQ(UriOf(proxy.Next()), aim.uri);
   EXPECT_TRUE(bob.Silent());
+  // Whoever is for one of ours may come in, and not lead on to others.
+  in.trusted = false;
+  alice.Request(in, {.uri = "sip:bob@example.com",
+                     .more = Cat("Route: <sip:", proxy.host(), ";lr>\r\n")});
+  EXPECT_EQ(StatusOf(alice.Next()), 403);
 }
 
 TEST_F(Routes, ATargetOnAConnectionIsReachedOnIt) {
