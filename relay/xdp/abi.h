@@ -20,12 +20,19 @@
 //
 // A rule is changed so (Program does it):
 //
-//   valid = 0  -->  no packet still reads it  -->  write  -->  valid = 1
-//                   (membarrier, or it has                     (store-release)
-//                   rested for a second)
+//   kRuleOff  -->  no packet still reads it  -->  write  -->  another state
+//                  (membarrier, or it has                     (store-release)
+//                  rested for a second)
 //
 // Meanwhile its packets go up the stack to the daemon's socket. Only x86-64:
-// elsewhere the program would have to read `valid` with acquire.
+// elsewhere the program would have to read `state` with acquire.
+//
+// Packets that are on their way through the socket must not be overtaken (L8):
+//
+//   program   kRuleJoining: passes each packet up and notes its number
+//   daemon    its socket has sent number N: gate = N, kRuleGated
+//   program   the last one passed up was N, so none is under way: forwards
+//             this one and all that follow (Stats.packets is not 0 any more)
 //
 // Numbers in network order are named _be. Addresses are in network order; IPv4
 // is word 0 and the others are 0.
@@ -42,7 +49,7 @@ namespace sluice::relay::xdp {
 #endif
 
 // Names the folder of the pinned maps: another number, other maps.
-enum { kAbiVersion = 1 };
+enum { kAbiVersion = 2 };
 
 enum { kRangesMax = 256, kLocalsMax = 256, kProfilesMax = 256 };
 enum { kNextHopsMax = 4096 };
@@ -60,6 +67,9 @@ struct Range {
   __u16 first_port;
   __u16 count;
 };
+
+// Rule.state
+enum RuleState { kRuleOff, kRuleInForce, kRuleJoining, kRuleGated };
 
 // Rule.flags
 enum RuleFlag {
@@ -84,15 +94,16 @@ struct Rule {
   __u16 source_port_be;
   __u16 new_source_port_be;  // ours, of the partner port
   __u16 new_destination_port_be;
-  __u16 local;    // of `locals`: our address there
+  __u16 gate;     // kRuleGated: the number that the socket path has sent
   __u16 nexthop;  // of `nexthops`
-  __u16 profile;  // of `profiles`
+  __u8 local;     // of `locals`: our address there
+  __u8 profile;   // of `profiles`
   // One's complement sums of what the rewriting adds, in memory's own order
   // (RFC 1624). l4: addresses and ports. l3, 4 to 4: addresses and one hop
   // less; l3, 6 to 4: all of the new header that does not vary; else unused.
   __u16 l4_delta;
   __u16 l3_delta;
-  __u8 valid;
+  __u8 state;  // of RuleState
   __u8 tos;
   __u16 flags;
   // GCRA: a packet every gap_ns, burst_ns ahead of its time at most. 0: no
@@ -179,7 +190,8 @@ SLUICE_ABI_ASSERT(sizeof(struct Range) == 8);
 SLUICE_ABI_ASSERT(sizeof(struct Rule) == 64);
 SLUICE_ABI_ASSERT(offsetof(struct Rule, source_port_be) == 32);
 SLUICE_ABI_ASSERT(offsetof(struct Rule, l4_delta) == 44);
-SLUICE_ABI_ASSERT(offsetof(struct Rule, valid) == 48);
+SLUICE_ABI_ASSERT(offsetof(struct Rule, gate) == 38);
+SLUICE_ABI_ASSERT(offsetof(struct Rule, state) == 48);
 SLUICE_ABI_ASSERT(offsetof(struct Rule, gap_ns) == 52);
 SLUICE_ABI_ASSERT(sizeof(struct Stats) == 64);
 SLUICE_ABI_ASSERT(offsetof(struct Stats, ssrc) == 28);

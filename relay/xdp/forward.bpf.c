@@ -112,6 +112,7 @@ enum {
 enum { kMaxDropout = 3000, kMaxMisorder = 100, kClockStepSeconds = 4 };
 
 struct Packet {
+  __u8 state;  // of the rule, read once
   __u32 ip_bytes;
   __u32 udp_bytes;
   __u8 tos;
@@ -228,6 +229,25 @@ INLINE void Book(struct Stats* stats, const struct Profile* profile,
     const __u32 jitter = stats->jitter_q4;
     stats->jitter_q4 = jitter + distance - ((jitter + 8) >> 4);
   }
+}
+
+// Whether the socket path is empty, as the daemon and the books have it; and
+// notes the packet, which passes or is the first to be sent.
+INLINE int Joins(struct Stats* stats, const struct Rule* rule,
+                 const struct Profile* profile, const struct Packet* packet,
+                 __u64 now) {
+  // The daemon tells it while we look.
+  const __u16 gate = *(const volatile __u16*)&rule->gate;
+  const int open = packet->state == kRuleGated && stats->expected != 0 &&
+                   stats->ssrc == packet->ssrc &&
+                   (__u16)stats->ext_seq == gate;
+  const __u32 ticks = (__u32)((now * profile->ticks_per_ns_q32) >> 32);
+  stats->ssrc = packet->ssrc;
+  stats->ext_seq = packet->sequence;
+  stats->transit = ticks - packet->timestamp;
+  stats->expected = 1;
+  stats->received = 1;
+  return open;
 }
 
 // --- The mirror --------------------------------------------------------------
@@ -483,6 +503,11 @@ INLINE enum Verdict OnDatagram(void* ctx, const enum Hook hook, const int in6,
     }
   }
 
+  const __u64 now = bpf_ktime_get_ns();
+  const int joining = packet->state != kRuleInForce && stats->packets == 0;
+  if (joining && !(rtp && Joins(stats, rule, profile, packet, now)))
+    return k_pass_joining;
+
   if (packet->ttl <= 1) return k_pass_ttl;
   const int out6 = (flags & kRuleOut6) != 0;
   if (in6 || out6) {
@@ -499,7 +524,6 @@ INLINE enum Verdict OnDatagram(void* ctx, const enum Hook hook, const int in6,
   if (packet->udp_bytes + (out6 ? kIp6 : kIp4) > hop->mtu) return k_pass_mtu;
 
   if (flags & kRuleBlock) return Drop(stats, k_drop_blocked);
-  const __u64 now = bpf_ktime_get_ns();
   if (rule->gap_ns != 0) {
     const __u64 since = now - stats->last_ns;
     const __u32 debt = stats->debt_ns > since ? stats->debt_ns - since : 0;
@@ -509,7 +533,7 @@ INLINE enum Verdict OnDatagram(void* ctx, const enum Hook hook, const int in6,
   __sync_fetch_and_add(&stats->packets, 1);
   __sync_fetch_and_add(&stats->bytes, payload_bytes);
   stats->last_ns = now;
-  if (rtp) Book(stats, profile, packet, now);
+  if (rtp && !joining) Book(stats, profile, packet, now);
   if (flags & kRuleMirror)
     Mirror(ctx, hook, rule->cookie, kEth + packet->ip_bytes, now);
 
@@ -584,7 +608,8 @@ INLINE enum Verdict OnIp(void* ctx, const enum Hook hook, const int in6) {
   struct PortCell* cell = bpf_map_lookup_elem(&cells, &index);
   if (!cell) return k_pass_no_rule;
   const struct Rule* rule = &cell->rule;
-  if (!*(const volatile __u8*)&rule->valid) return k_pass_no_rule;
+  packet.state = *(const volatile __u8*)&rule->state;
+  if (packet.state == kRuleOff) return k_pass_no_rule;
   // Loads stay in order on x86; the compiler is to leave them so.
   asm volatile("" ::: "memory");
 

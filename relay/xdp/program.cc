@@ -247,16 +247,8 @@ absl::Status Program::SetNextHop(uint16_t index, const NextHop& hop) {
   bpf_map* const hops = kernel_->skeleton->maps.nexthops;
   bpf_map* const ports = kernel_->skeleton->maps.tx_ports;
   const uint32_t key = index;
-  NextHop old{};
-  if (bpf_map_lookup_elem(bpf_map__fd(hops), &key, &old) != 0) {
-    return FromErrno(errno, absl::StrCat("reading nexthops[", index, "]"));
-  }
-  if (old.ifindex != 0) {
-    const NextHop unresolved{};
-    RETURN_IF_ERROR(Update(hops, index, &unresolved));
-    RETURN_IF_ERROR(WaitForReaders());
-  }
   if (hop.ifindex == 0) {
+    RETURN_IF_ERROR(Update(hops, index, &hop));
     if (bpf_map_delete_elem(bpf_map__fd(ports), &key) != 0 && errno != ENOENT) {
       return FromErrno(errno, absl::StrCat("clearing tx_ports[", index, "]"));
     }
@@ -273,7 +265,7 @@ absl::Status Program::SetNextHop(uint16_t index, const NextHop& hop) {
 
 void Program::Retire(uint32_t cell) noexcept {
   CHECK(cell < cells_);
-  Store(&mapped_[cell].rule.valid, uint8_t{0});
+  Store(&mapped_[cell].rule.state, uint8_t{kRuleOff});
 }
 
 absl::Status Program::WaitForReaders() {
@@ -284,14 +276,36 @@ absl::Status Program::WaitForReaders() {
 }
 
 void Program::Install(uint32_t cell, const Rule& rule) noexcept {
+  Write(cell, rule, kRuleInForce);
+}
+
+void Program::Join(uint32_t cell, const Rule& rule) noexcept {
+  Write(cell, rule, kRuleJoining);
+}
+
+void Program::Write(uint32_t cell, const Rule& rule, RuleState state) noexcept {
   CHECK(cell < cells_);
   PortCell& place = mapped_[cell];
-  CHECK(Get(place.rule.valid) == 0);
+  CHECK(Get(place.rule.state) == kRuleOff);
   Rule written = rule;
-  written.valid = 0;
+  written.state = kRuleOff;
   place.rule = written;
   place.stats = Stats{};
-  __atomic_store_n(&place.rule.valid, uint8_t{1}, __ATOMIC_RELEASE);
+  __atomic_store_n(&place.rule.state, static_cast<uint8_t>(state),
+                   __ATOMIC_RELEASE);
+}
+
+void Program::SetGate(uint32_t cell, uint16_t sequence) noexcept {
+  CHECK(cell < cells_);
+  Rule& rule = mapped_[cell].rule;
+  CHECK(Get(rule.state) == kRuleJoining || Get(rule.state) == kRuleGated);
+  Store(&rule.gate, sequence);
+  __atomic_store_n(&rule.state, uint8_t{kRuleGated}, __ATOMIC_RELEASE);
+}
+
+bool Program::Joined(uint32_t cell) const noexcept {
+  CHECK(cell < cells_);
+  return Get(mapped_[cell].stats.packets) != 0;
 }
 
 Stats Program::ReadStats(uint32_t cell) const noexcept {
@@ -339,6 +353,12 @@ absl::StatusOr<int> Program::DrainMirror(const Visit& visit, int wait_ms) {
   kernel_->visit = nullptr;
   if (seen < 0) return FromErrno(-seen, "reading the mirror");
   return seen;
+}
+
+int Program::ProgramDescriptor(Hook hook) const {
+  return bpf_program__fd(hook == Hook::kXdp
+                             ? kernel_->skeleton->progs.forward_xdp
+                             : kernel_->skeleton->progs.forward_tc);
 }
 
 // --- For tests and benchmarks ------------------------------------------------

@@ -80,16 +80,16 @@ class Program {
   // REQUIRES: no rule in force names the place.
   absl::Status SetLocal(uint16_t index, const IpAddress& ip);
   absl::Status SetProfile(uint16_t index, const Profile& profile);
-  // Rules may be in force. While it changes, their packets go up the stack:
-  // none leaves with half of the old MACs. Waits as WaitForReaders does when it
-  // had been resolved.
+  // An ifindex of 0: its packets go up the stack. REQUIRES: no rule in force
+  // names the place, or it had no ifindex.
   absl::Status SetNextHop(uint16_t index, const NextHop& hop);
 
   // --- Rules -----------------------------------------------------------------
   //
   //   in force --Retire--> at rest --WaitForReaders--> free --Install--> in
-  //   force
-  //                              '--a second without--'
+  //       ^                      '--a second without--'  |              force
+  //       |                                              v
+  //       '-- Joined() <-- the packet behind N -- joining (Join, SetGate(N))
 
   // REQUIRES of all: cell < cells().
   void Retire(uint32_t cell) noexcept;
@@ -98,6 +98,14 @@ class Program {
   static absl::Status WaitForReaders();
   // Writes the rule, clears the books, puts it in force. REQUIRES: at rest.
   void Install(uint32_t cell, const Rule& rule) noexcept;
+  // The same for a flow whose packets the socket path has forwarded until now:
+  // it goes on doing so until nothing that it was given is under way. The rule
+  // is for RTP; what is not goes up the stack for ever.
+  void Join(uint32_t cell, const Rule& rule) noexcept;
+  // The last RTP sequence number of the flow that the socket path has sent on.
+  // REQUIRES: the cell was given by Join, and not retired.
+  void SetGate(uint32_t cell, uint16_t sequence) noexcept;
+  bool Joined(uint32_t cell) const noexcept;
   Stats ReadStats(uint32_t cell) const noexcept;
   uint32_t cells() const { return cells_; }
 
@@ -111,6 +119,9 @@ class Program {
   using Visit =
       std::function<void(const Mirrored&, std::span<const uint8_t> octets)>;
   absl::StatusOr<int> DrainMirror(const Visit& visit, int wait_ms = 0);
+
+  // Of the program for a hook, for who attaches it. This object's.
+  int ProgramDescriptor(Hook hook) const;
 
   // --- For tests and benchmarks ----------------------------------------------
 
@@ -144,6 +155,7 @@ class Program {
  private:
   struct Kernel;
   Program();
+  void Write(uint32_t cell, const Rule& rule, RuleState state) noexcept;
 
   std::unique_ptr<Kernel> kernel_;
   PortCell* mapped_ = nullptr;

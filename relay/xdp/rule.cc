@@ -133,9 +133,9 @@ absl::StatusOr<Rule> MakeRule(const RuleSpec& spec) {
   rule.source_port_be = spec.from.port.network();
   rule.new_source_port_be = spec.out.port.network();
   rule.new_destination_port_be = spec.to.port.network();
-  rule.local = spec.local;
+  rule.local = static_cast<uint8_t>(spec.local);
   rule.nexthop = spec.nexthop;
-  rule.profile = spec.profile;
+  rule.profile = static_cast<uint8_t>(spec.profile);
   rule.flags = static_cast<uint16_t>(spec.flags & ~(kRuleOut6 | kRuleSetDscp));
   if (out6) rule.flags |= kRuleOut6;
   if (spec.dscp >= 0) {

@@ -30,7 +30,7 @@ struct RuleSpec {
   uint32_t cookie = 0;
 };
 
-// The rule, with what its rewriting adds to the checksums; `valid` is 0.
+// The rule, with what its rewriting adds to the checksums; `state` is kRuleOff.
 // Touches nothing. InvalidArgument says which endpoint does not fit.
 absl::StatusOr<Rule> MakeRule(const RuleSpec& spec);
 

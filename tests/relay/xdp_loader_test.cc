@@ -72,7 +72,8 @@ TEST_F(XdpLoader, BothCompilersLaidTheAbiOutAlike) {
   MEMBER(Rule, profile);
   MEMBER(Rule, l4_delta);
   MEMBER(Rule, l3_delta);
-  MEMBER(Rule, valid);
+  MEMBER(Rule, gate);
+  MEMBER(Rule, state);
   MEMBER(Rule, tos);
   MEMBER(Rule, flags);
   MEMBER(Rule, gap_ns);

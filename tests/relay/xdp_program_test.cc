@@ -208,7 +208,8 @@ TEST_F(XdpProgram, EachFixtureHasItsVerdictAndItsBytes) {
 }
 
 TEST_F(XdpProgram, EachVerdictHasAFixture) {
-  std::set<int> reached = {k_drop_rate};  // it takes two packets: below
+  // These take more than one packet: below.
+  std::set<int> reached = {k_drop_rate, k_pass_joining};
   for (const Fixture& fixture : Fixtures()) reached.insert(fixture.verdict);
   for (int i = 0; i < kWaysOut; ++i) {
     EXPECT_TRUE(reached.contains(i))
@@ -232,6 +233,83 @@ TEST_F(XdpProgram, RateLimitLetsTheBurstThroughAndDropsTheRest) {
     EXPECT_EQ(stats.packets, 2u);
     EXPECT_EQ(stats.dropped, 1u);
     EXPECT_EQ(stats.received, 2u);
+  }
+}
+
+// --- The fence between the socket path and this one --------------------------
+
+TEST_F(XdpProgram, AJoiningFlowIsForwardedOnceTheSocketHasSentWhatItWasGiven) {
+  for (unsigned crossing = 0; crossing < 4; ++crossing) {
+    const bool in6 = (crossing & 2) != 0, out6 = (crossing & 1) != 0;
+    for (Hook hook : {Hook::kXdp, Hook::kTc}) {
+      SCOPED_TRACE(crossing);
+      const RuleSpec spec = Spec(in6, out6);
+      const uint32_t cell = CellOf(in6);
+      program_->Retire(cell);
+      program_->Join(cell, *MakeRule(spec));
+      Frame out;
+      const auto verdict = [&](uint16_t sequence, uint32_t ssrc = 7) {
+        Packet packet = From(spec);
+        packet.payload = RtpPacket{.sequence = sequence, .ssrc = ssrc}.Bytes();
+        return Through(hook, packet.Bytes(), &out);
+      };
+      // The gate says what was sent before any of these came.
+      program_->SetGate(cell, 65'534);
+      EXPECT_EQ(verdict(65'535), k_pass_joining);
+      EXPECT_EQ(verdict(0), k_pass_joining);
+      // One behind: 0 is under way.
+      program_->SetGate(cell, 65'535);
+      EXPECT_EQ(verdict(1), k_pass_joining);
+      // The number fits, the source has begun anew.
+      program_->SetGate(cell, 1);
+      EXPECT_EQ(verdict(2, 8), k_pass_joining);
+      program_->SetGate(cell, 2);
+      EXPECT_FALSE(program_->Joined(cell));
+      EXPECT_GE(verdict(3, 8), k_send_transmit);
+      EXPECT_TRUE(program_->Joined(cell));
+      // From here on the gate says nothing, and the books begin.
+      EXPECT_GE(verdict(6, 8), k_send_transmit);
+      EXPECT_GE(verdict(5, 8), k_send_transmit);
+      const Stats stats = program_->ReadStats(cell);
+      EXPECT_EQ(stats.packets, 3u);
+      EXPECT_EQ(stats.received, 3u);
+      EXPECT_EQ(stats.expected, 4u);
+      EXPECT_EQ(stats.late, 1u);
+      EXPECT_EQ(stats.ssrc, 8u);
+      EXPECT_EQ(stats.ssrc_changes, 0u);
+    }
+  }
+}
+
+TEST_F(XdpProgram, AJoiningFlowWaitsWithTheFirstPacketThatPasses) {
+  // Nothing may go behind a packet that went up for another reason.
+  RuleSpec spec = Spec(false, false);
+  spec.nexthop = kUnresolved;
+  const uint32_t cell = CellOf(false);
+  program_->Join(cell, *MakeRule(spec));
+  Frame out;
+  const auto verdict = [&](uint16_t sequence) {
+    Packet packet = From(spec);
+    packet.payload = RtpPacket{.sequence = sequence}.Bytes();
+    return Through(Hook::kXdp, packet.Bytes(), &out);
+  };
+  EXPECT_EQ(verdict(1), k_pass_joining);
+  program_->SetGate(cell, 1);
+  EXPECT_EQ(verdict(2), k_pass_no_nexthop);
+  EXPECT_FALSE(program_->Joined(cell));
+  EXPECT_EQ(verdict(3), k_pass_joining);
+}
+
+TEST_F(XdpProgram, WhatIsNoRtpNeverJoins) {
+  RuleSpec spec = Spec(false, false);
+  spec.flags |= kRuleAnyPayload;
+  program_->Join(CellOf(false), *MakeRule(spec));
+  program_->SetGate(CellOf(false), 0);
+  Packet packet = From(spec);
+  packet.payload = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  Frame out;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Through(Hook::kXdp, packet.Bytes(), &out), k_pass_joining);
   }
 }
 

@@ -95,7 +95,7 @@ TEST(XdpRule, HasWhatThePacketIsComparedWithAndBecomes) {
   spec.cookie = 9;
   const auto rule = MakeRule(spec);
   ASSERT_TRUE(rule.ok()) << rule.status();
-  EXPECT_EQ(rule->valid, 0);
+  EXPECT_EQ(rule->state, kRuleOff);
   EXPECT_EQ(rule->source[0], ToAbi(spec.from.ip).words[0]);
   EXPECT_EQ(rule->source[1], 0u);
   for (int i = 0; i < 4; ++i) {
