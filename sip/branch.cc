@@ -113,21 +113,26 @@ bool IsMarkOfEither(const Message& message, IsMarkOf&& is_mark_of) {
   return is;
 }
 
-// What of a URI decides where its request is sent.
+// Whom a URI means, in one spelling.
 class HopText {
  public:
   explicit HopText(const Uri& hop)
-      : host_(Lower(hop.host)),
+      : user_(Unescape(hop.user)),
+        host_(hop.ip() ? hop.ip()->ToString() : Lower(hop.host)),
         maddr_(Lower(hop.Param("maddr").value_or(""))),
-        port_(hop.port) {}
-  std::array<std::string_view, 5> Parts(std::string_view call_id,
+        transport_(Lower(hop.Param("transport").value_or(""))),
+        port_(hop.port_or_default()),
+        sips_(hop.scheme == Uri::Scheme::kSips ? "s" : "") {}
+  std::array<std::string_view, 8> Parts(std::string_view call_id,
                                         std::string_view tag) const {
-    return {call_id, tag, host_, maddr_, port_.text()};
+    return {call_id, tag,        user_,        host_,
+            maddr_,  transport_, port_.text(), sips_};
   }
 
  private:
-  const std::string host_, maddr_;
+  const std::string user_, host_, maddr_, transport_;
   const Piece port_;
+  const std::string_view sips_;
 };
 
 }  // namespace
@@ -172,6 +177,10 @@ bool IsRouteMark(const Keys& keys, std::string_view mark,
   return IsMarkOfEither(message, [&](std::string_view tag) {
     return keys.IsMac(mark, "route", DialogParts{message.call_id(), tag});
   });
+}
+
+std::string PassMark(const Keys& keys, std::string_view branch) {
+  return keys.Mac("pass", {branch}).substr(0, 16);
 }
 
 std::string HopMark(const Keys& keys, const Message& message, const Uri& hop) {

@@ -48,20 +48,25 @@ LoopText LoopMark(const Message& request);
 // of who has asked, which in the dialog is one of the two; the other's is not
 // known yet when it is made.
 //
-//   <sip:us;lr;s=ROUTE;n=HOP>
+//   <sip:us;lr;s=ROUTE;p=PASS;n=HOP>
 //
-// s tells that the dialog was set up through here, n leaves to pass: to one
+// s tells that the dialog was set up through here. n is leave to pass: to one
 // next hop, that of the other party, and to no other address. The callee gets
 // the n of the caller's side with the request, the caller that of the callee's
-// with the response.
+// with the response; p shows us there which of the Record-Routes with our name
+// we have written, on this pass, for whoever has asked may have written more.
 std::string RouteMark(const Keys& keys, const Message& message);
 bool IsRouteMark(const Keys& keys, std::string_view mark,
                  const Message& message);
+// `branch`: of our Via. 16 digits.
+std::string PassMark(const Keys& keys, std::string_view branch);
 // `hop`: the URI where the next hop is looked for. Of a message that sets up
 // the dialog, or a response to it.
 std::string HopMark(const Keys& keys, const Message& message, const Uri& hop);
 bool IsHopMark(const Keys& keys, std::string_view mark, const Message& message,
                const Uri& hop);
+// In its place where there is no hop to be named.
+inline constexpr std::string_view kNoHop = "0";
 
 // `via`: the one that will stand below ours.
 std::string MakeBranch(const Keys& keys, uint8_t leg, std::string_view loop,

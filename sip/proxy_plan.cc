@@ -221,16 +221,28 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::CheckPassage(
   }
   // Where it really goes decides: a stranger's Route must not lead past us, and
   // a party of a call must not lead its requests to others.
-  plan->trusted = plan->trusted ||
-                  (plan->in_dialog && IsHopMark(keys_, plan->hop_mark,
-                                                in.message, *plan->next_uri));
-  if (plan->trusted || (router_.IsOurDomain(uri->host) &&
-                        router_.IsOurDomain(plan->next_uri->host))) {
+  const Message& m = in.message;
+  if (plan->in_dialog &&
+      (m.method() == Method::kAck ||
+       IsHopMark(keys_, plan->hop_mark, m, *plan->next_uri))) {
+    plan->trusted = true;
+  }
+  if (plan->trusted) return std::nullopt;
+  // With maddr the domain says nothing of where it goes.
+  if (router_.IsOurDomain(uri->host) &&
+      router_.IsOurDomain(plan->next_uri->host) &&
+      !plan->next_uri->Param("maddr")) {
     return std::nullopt;
   }
   // Anybody can write a From. One of ours is who has proved it, or comes in
   // where nobody else can.
-  if (in.leg.trusted || !in.user.empty()) return std::nullopt;
+  if (in.leg.trusted) return std::nullopt;
+  const bool of_invite =
+      m.method() == Method::kCancel || m.method() == Method::kAck;
+  plan->by_user =
+      !in.user.empty() ||
+      (of_invite && admitted_.Has(m, in.from.address.ip, dispatcher_.now()));
+  if (plan->by_user) return std::nullopt;
   return Refuse{.code = 403};
 }
 

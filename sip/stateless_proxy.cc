@@ -101,6 +101,9 @@ void StatelessProxy::Answer(const Incoming& in, const Refuse& refuse) {
 void StatelessProxy::OnRequest(Incoming& in) {
   Plan plan;
   if (const auto no = MakePlan(in, &plan)) return Answer(in, *no);
+  if (plan.by_user && in.message.method() == Method::kInvite) {
+    admitted_.Note(in.message, in.from.address.ip, dispatcher_.now());
+  }
   if (plan.peer) {
     Destination there{.transport = plan.peer->transport,
                       .address = plan.peer->address,
@@ -219,11 +222,11 @@ std::string StatelessProxy::Write(const Incoming& in, const Plan& plan,
   const std::string_view top = m.top_via()->text;
   if (in.via != top) edit.Replace(top, in.via);
   const auto next = Via::Parse(in.via);
+  const std::string branch = MakeBranch(keys_, in.leg.index, plan.loop.text(),
+                                        m, next.value_or(Via{}));
   edit.InsertHeaderOnTop(
-      HeaderId::kVia,
-      Cat("SIP/2.0/", NameOf(own.transport), " ", HostPort(own), ";branch=",
-          MakeBranch(keys_, in.leg.index, plan.loop.text(), m,
-                     next.value_or(Via{}))));
+      HeaderId::kVia, Cat("SIP/2.0/", NameOf(own.transport), " ", HostPort(own),
+                          ";branch=", branch));
   edit.SetHeader(HeaderId::kMaxForwards, Cat(plan.max_forwards));
 
   if (plan.strict) {
@@ -240,7 +243,7 @@ std::string StatelessProxy::Write(const Incoming& in, const Plan& plan,
     edit.RemoveFirst(HeaderId::kRoute, plan.routes);
   }
   if (!plan.path.empty()) edit.InsertHeaderOnTop(HeaderId::kRoute, plan.path);
-  if (RecordsRoute(m.method())) RecordRoute(in, out, own, &edit);
+  if (RecordsRoute(m.method())) RecordRoute(in, out, own, branch, &edit);
   RewriteContacts(m, in.from, in.leg, out, own, &edit);
   return edit.Apply();
 }
@@ -248,14 +251,16 @@ std::string StatelessProxy::Write(const Incoming& in, const Plan& plan,
 // RFC 3261 16.6 4, and RFC 5658: two where the sides differ, ours towards the
 // callee on top.
 void StatelessProxy::RecordRoute(const Incoming& in, const Leg& out,
-                                 const Leg::Address& own, Edit* edit) const {
+                                 const Leg::Address& own,
+                                 std::string_view branch, Edit* edit) const {
   const Message& m = in.message;
-  std::string marks = Cat(";lr;s=", RouteMark(keys_, m));
   // What goes back passes the one before us, or else goes to who has asked.
   std::string_view before = m.Nth(HeaderId::kRecordRoute, 0);
   if (before.empty()) before = m.Nth(HeaderId::kContact, 0);
   const auto hop = NameAddr::Parse(before);
-  if (hop) Append(&marks, ";n=", HopMark(keys_, m, hop->uri));
+  const std::string marks =
+      Cat(";lr;s=", RouteMark(keys_, m), ";p=", PassMark(keys_, branch),
+          ";n=", hop ? HopMark(keys_, m, hop->uri) : std::string(kNoHop));
   const auto write = [&](const Leg::Address& a) {
     // What is asked for by sips stays under TLS from end to end.
     const bool sips =
@@ -273,27 +278,47 @@ void StatelessProxy::RecordRoute(const Incoming& in, const Leg& out,
 }
 
 // The callee's side is known only now: what the caller sends passes the one
-// behind us, or else goes to who has answered.
-void StatelessProxy::MarkHops(const Message& response, Edit* edit) const {
+// behind us, or else goes to who has answered. Whatever else comes back, the
+// caller does not get the callee's leave, which is for his own side.
+void StatelessProxy::MarkHops(const Message& response, const Leg& out,
+                              Edit* edit) const {
+  if (response.Find(HeaderId::kRecordRoute) == nullptr) return;
+  const std::string pass = PassMark(keys_, response.top_via()->branch);
   const bool makes_dialog = response.status() > 100 && response.status() < 300;
-  if (!makes_dialog || response.Find(HeaderId::kRecordRoute) == nullptr) return;
-  auto behind = NameAddr::Parse(response.Nth(HeaderId::kContact, 0));
-  std::string mark;
+  std::string behind;
+  if (makes_dialog) behind = ContactShown(response, out);
+  bool found = false;
+  std::string mark(kNoHop);
   response.ForEach(HeaderId::kRecordRoute, [&](std::string_view value) {
-    auto route = NameAddr::Parse(value);
-    if (!route) return true;
-    if (dispatcher_.OwnerOf(route->uri) == nullptr) {
-      behind = std::move(route);
-      mark.clear();
-      return true;
+    const auto route = NameAddr::Parse(value);
+    if (!route) return !found;
+    if (route->uri.Param("p") != pass ||
+        dispatcher_.OwnerOf(route->uri) == nullptr) {
+      if (makes_dialog) behind = std::string(route->uri_text);
+      // Below ours is what whoever has asked wrote.
+      return !found;
     }
+    const auto hop = found ? std::nullopt : Uri::Parse(behind);
+    if (hop) mark = HopMark(keys_, response, *hop);
+    found = true;
     const auto old = route->uri.Param("n");
-    if (old && !old->empty() && behind) {
-      if (mark.empty()) mark = HopMark(keys_, response, behind->uri);
-      edit->Replace(*old, mark);
-    }
+    if (old && !old->empty()) edit->Replace(*old, mark);
     return true;
   });
+}
+
+// The contact of a response as the other side will see it, if that is no token;
+// "" when there is none.
+std::string StatelessProxy::ContactShown(const Message& response,
+                                         const Leg& out) const {
+  const auto contact = NameAddr::Parse(response.Nth(HeaderId::kContact, 0));
+  if (!contact) return "";
+  const Uri& uri = contact->uri;
+  if (uri.has_user && dispatcher_.OwnerOf(uri) != nullptr) {
+    const auto known = tokens_.Open(uri.user);
+    if (known && known->leg == out.index) return known->uri;
+  }
+  return std::string(contact->uri_text);
 }
 
 // Whether the sender of a message is the party itself, and no proxy before it.
@@ -413,7 +438,7 @@ void StatelessProxy::SendResponse(const Incoming& in, Leg& out, const Peer& to,
   edit.RemoveFirst(HeaderId::kVia);
   const Leg::Address* own = out.Find(to.transport, to.address.ip.is_v4());
   if (own == nullptr) return dispatcher_.Drop(SipDrop::k_no_via);
-  MarkHops(m, &edit);
+  MarkHops(m, out, &edit);
   RewriteContacts(m, in.from, in.leg, out, *own, &edit);
   dispatcher_.SendResponse(out, to, edit.Apply(), m, next);
 }

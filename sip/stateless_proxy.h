@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "sip/admitted.h"
 #include "sip/branch.h"
 #include "sip/dispatcher.h"
 #include "sip/handler.h"
@@ -35,7 +36,8 @@ namespace sluice::sip {
 //
 // Never relays between strangers (security P16): a request goes on when it is
 // for one of our domains, from a user who has logged in or by a trusted leg, or
-// to the other party of a dialog that was set up through here.
+// to the other party of a dialog that was set up through here. An ACK, which
+// begins nothing, goes on in any such dialog.
 //
 // Thread: control only. Borrows all it is given; `media` may be null.
 class StatelessProxy final : public Handler {
@@ -75,6 +77,7 @@ class StatelessProxy final : public Handler {
     bool in_dialog = false;      // of one that was set up through here
     std::string hop_mark{};      // its leave to pass, to be looked at
     bool trusted = false;        // goes to whom we lead to
+    bool by_user = false;        // goes where its user may send it, or had
   };
   struct Refuse {
     int code = 0;
@@ -121,8 +124,9 @@ class StatelessProxy final : public Handler {
                        const Leg& out, const Leg::Address& own,
                        Edit* edit) const;
   void RecordRoute(const Incoming& in, const Leg& out, const Leg::Address& own,
-                   Edit* edit) const;
-  void MarkHops(const Message& response, Edit* edit) const;
+                   std::string_view branch, Edit* edit) const;
+  void MarkHops(const Message& response, const Leg& out, Edit* edit) const;
+  std::string ContactShown(const Message& response, const Leg& out) const;
 
   static std::shared_ptr<Held> Hold(const Incoming& in);
 
@@ -130,6 +134,7 @@ class StatelessProxy final : public Handler {
   Router& router_;
   const Keys& keys_;
   const ContactTokens tokens_;
+  Admitted admitted_;
   MediaNat* const media_;
   const Options options_;
 };

@@ -208,6 +208,31 @@ TEST_F(Auth, TheOtherPartyOfACallIsNotAsked) {
   EXPECT_EQ(StatusOf(bob.Next()), 407);
 }
 
+TEST_F(Auth, AUsersInviteToAStrangerIsCancelledAndItsFailureConfirmed) {
+  leg.trusted = false;
+  const Ask invite{.method = "INVITE", .uri = bob.uri("bob")};
+  Prove(invite);
+  const std::string got = bob.Next();
+  Ask cancel = invite;
+  cancel.method = "CANCEL";
+  cancel.contact = "";
+  ++cancel.cseq;
+  alice.Request(leg, cancel);
+  EXPECT_EQ(LineOf(bob.Next(), "CANCEL "),
+            Cat("CANCEL ", invite.uri, " SIP/2.0"));
+  bob.Respond(got, {.code = 487});
+  const std::string failed = alice.Next();
+  Ask ack = cancel;
+  ack.method = "ACK";
+  ack.to = Value(failed, HeaderId::kTo);
+  alice.Request(leg, ack);
+  EXPECT_EQ(LineOf(bob.Next(), "ACK "), Cat("ACK ", invite.uri, " SIP/2.0"));
+  // Of an INVITE that nobody has sent.
+  cancel.branch = "z9hG4bKnone";
+  alice.Request(leg, cancel);
+  EXPECT_EQ(StatusOf(alice.Next()), 403);
+}
+
 TEST_F(Auth, OurContactAloneShowsThatACallIsUp) {
   world.proxy_options.force_rewrite = true;
   world.Start();

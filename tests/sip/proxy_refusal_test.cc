@@ -179,53 +179,6 @@ TEST_F(Refusals, TheMarkOfACallIsNoPassForAnother) {
   }
 }
 
-TEST_F(Refusals, APartyOfACallReachesItsOtherPartyOnly) {
-  Phone eve(world, Transport::kUdp);
-  alice.Request(leg, {.method = "INVITE", .uri = bob.uri("bob")});
-  const std::string invite = bob.Next();
-  bob.Respond(invite, {});
-  const std::string ok = alice.Next();
-  leg.trusted = false;
-  const std::string via_eve = Cat("Route: <", eve.uri("x"), ";lr>\r\n");
-  for (const bool callee : {false, true}) {
-    Ask ask{.method = "MESSAGE", .call_id = "call-1"};
-    ask.from = callee ? "<sip:bob@elsewhere.test>;tag=b"
-                      : "<sip:alice@example.net>;tag=a";
-    ask.to = callee ? "<sip:alice@example.net>;tag=a"
-                    : "<sip:bob@elsewhere.test>;tag=b";
-    const std::string ours = Cat(
-        "Route: ", Value(callee ? invite : ok, HeaderId::kRecordRoute), "\r\n");
-    Phone& party = callee ? bob : alice;
-    Phone& other = callee ? alice : bob;
-    const auto code = [&] {
-      party.Request(leg, ask);
-      return StatusOf(party.Next());
-    };
-    ask.uri = eve.uri("eve");
-    ask.more = ours;
-    EXPECT_EQ(code(), 403);
-    // Another port, or what a literal's maddr says.
-    ask.uri = Cat("sip:x@", other.host().substr(0, other.host().find(':')));
-    EXPECT_EQ(code(), 403);
-    ask.uri = Cat(other.uri("x"), ";maddr=127.0.0.9");
-    EXPECT_EQ(code(), 403);
-    // A Route more.
-    ask.uri = other.uri("x");
-    ask.more = ours + via_eve;
-    EXPECT_EQ(code(), 403);
-    ask.more = via_eve + ours;
-    EXPECT_EQ(code(), 403);
-    // The other's leave is none for oneself.
-    ask.more = Cat(
-        "Route: ", Value(callee ? ok : invite, HeaderId::kRecordRoute), "\r\n");
-    EXPECT_EQ(code(), 403);
-    ask.more = ours;
-    party.Request(leg, ask);
-    EXPECT_EQ(UriOf(other.Next()), other.uri("x"));
-  }
-  EXPECT_TRUE(eve.Silent());
-}
-
 TEST_F(Refusals, TheMarkOfWhoHadNoTagIsNoPass) {
   Ask ask{.method = "INVITE", .uri = bob.uri("bob")};
   ask.from = "<sip:alice@example.com>";

@@ -1,0 +1,44 @@
+#ifndef SLUICE_SIP_ADMITTED_H_
+#define SLUICE_SIP_ADMITTED_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/container/flat_hash_set.h"
+#include "base/address.h"
+#include "base/sip_hash.h"
+#include "base/types.h"
+#include "sip/message.h"
+
+namespace sluice::sip {
+
+// The INVITEs that went on because their user had logged in. Their CANCEL and
+// the ACK of their failure go the same way and cannot show why (RFC 3261 22.1),
+// and there is no answer yet to have given the caller leave.
+//
+// Known by source, Call-ID and branch, for kHold to 2 kHold; when kMost come
+// sooner, the older ones go sooner. Only hashes are kept.
+//
+// Thread: control only.
+class Admitted {
+ public:
+  // An INVITE rings for three minutes (RFC 3261 16.6 11, timer C).
+  static constexpr Micros kHold = Micros::Seconds(240);
+  static constexpr size_t kMost = 65'536;  // twice, 1 MB
+
+  Admitted() : key_(SipHashKey::FromKernel()) {}
+  // REQUIRES of both: the message has a top Via.
+  void Note(const Message& invite, const IpAddress& from, Micros now);
+  bool Has(const Message& request, const IpAddress& from, Micros now) const;
+
+ private:
+  uint64_t HashOf(const Message& message, const IpAddress& from) const;
+
+  const SipHashKey key_;
+  absl::flat_hash_set<uint64_t> young_, old_;
+  Micros young_since_{};
+};
+
+}  // namespace sluice::sip
+
+#endif  // SLUICE_SIP_ADMITTED_H_
