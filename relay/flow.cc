@@ -8,6 +8,7 @@ void SideCells::Reset(uint32_t clock_hz) noexcept {
   packets_out.Set(0);
   bytes_out.Set(0);
   last_packet_us.Set(0);
+  last_sent.Set(0);
   stream.Reset(clock_hz);
   for (auto& drop : drops) drop.Set(0);
 }

@@ -20,6 +20,8 @@ namespace sluice::relay {
 struct SideCells {
   Cell<uint64_t> packets_in, bytes_in, packets_out, bytes_out;
   Cell<int64_t> last_packet_us;
+  // SequenceMark of the last RTP packet that the kernel has taken for it.
+  Cell<uint32_t> last_sent;
   StreamStats stream;
   std::array<Cell<uint32_t>, kDropReasons> drops;
 
@@ -75,7 +77,7 @@ struct RelaySocket {
 };
 
 // What ARCHITECTURE.md counts with.
-static_assert(sizeof(Flow) == 736);
+static_assert(sizeof(Flow) == 752);
 
 using FlowTable = FixedTable<Flow>;
 using SocketTable = FixedTable<RelaySocket>;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -71,6 +72,14 @@ class MediaPlane {
   virtual FlowReport Report(uint32_t shard, Slot flow) const = 0;
   // The newest packet of either side; cheap. 0: none yet.
   virtual Micros LastPacket(uint32_t shard, Slot flow) const = 0;
+
+  // The last RTP sequence number that was sent to this party; nullopt: none
+  // yet.
+  virtual std::optional<uint16_t> LastSent(uint32_t shard, Slot flow,
+                                           Side to) const = 0;
+  // This party's packets take another way from here on, past the sockets: its
+  // stream's books rest until the next one comes here.
+  virtual void Pause(uint32_t shard, Slot flow, Side from) = 0;
 
   // Hands every waiting event to `visit`.
   virtual void DrainEvents(

@@ -65,6 +65,14 @@ inline std::optional<RtpHeader> ParseSrtp(
   return ParseRtp(packet, internal::Padding::kEnciphered);
 }
 
+// Whether it is, and the sequence number, in one word; 0 for what is no RTP.
+// Of a packet that was found valid.
+inline constexpr uint32_t kSequenceKnown = 1 << 16;
+inline uint32_t SequenceMark(std::span<const uint8_t> packet) noexcept {
+  if (packet.size() < kRtpHeaderBytes || packet[1] >> 5 == 192 >> 5) return 0;
+  return kSequenceKnown | internal::LoadBe16(packet.data() + 2);
+}
+
 // RFC 5761 4: payload types 192..223 of the second octet are RTCP. Says nothing
 // about the rest of the packet.
 inline bool LooksLikeRtcp(std::span<const uint8_t> packet) noexcept {

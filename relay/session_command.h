@@ -105,6 +105,7 @@ struct Command {
     kCloseSocket,  // slot; no flow may be open on it
     kOpenFlow,     // everything below
     kRetarget,     // slot (flow), side, target[side]
+    kPause,        // slot (flow), side: another path has its packets now
     kCloseFlow,    // slot (flow)
     kStop,         // close everything, report it, leave the loop
   };

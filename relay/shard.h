@@ -12,6 +12,7 @@
 #include "relay/counters.h"
 #include "relay/flow.h"
 #include "relay/forwarder.h"
+#include "relay/rtp.h"
 #include "relay/session_command.h"
 
 namespace sluice::relay {
@@ -98,6 +99,7 @@ class Shard {
     uint32_t flow = 0;
     uint32_t generation = 0;
     uint32_t length = 0;
+    uint32_t sequence = 0;  // SequenceMark
     Side in = Side::kFrom;
   };
   struct Untold {
@@ -121,6 +123,7 @@ class Shard {
       case Command::Kind::kCloseSocket: return CloseSocket(c.slot);
       case Command::Kind::kOpenFlow: return OpenFlow(c);
       case Command::Kind::kRetarget: return Retarget(c);
+      case Command::Kind::kPause: return Pause(c);
       case Command::Kind::kCloseFlow: return CloseFlow(c.slot);
       case Command::Kind::kStop: return Stop();
     }
@@ -171,6 +174,14 @@ class Shard {
     side.latch.Retarget(c.target[Index(c.side)], now_ + options_.learn_window);
     Aim(side, sockets_[side.socket]);
     Tell(Untold{Event::Kind::kLatched, c.side, c.slot.index});
+  }
+
+  void Pause(const Command& c) noexcept {
+    Flow& flow = flows_[c.slot.index];
+    if (flow.generation.load(std::memory_order_relaxed) != c.slot.generation) {
+      return;
+    }
+    flow.side[Index(c.side)].cells.stream.Pause();
   }
 
   void CloseFlow(Slot slot) noexcept {
@@ -424,6 +435,7 @@ class Shard {
         .flow = index,
         .generation = flow.generation.load(std::memory_order_relaxed),
         .length = length,
+        .sequence = SequenceMark(c.payload),
         .in = in};
   }
 
@@ -440,6 +452,7 @@ class Shard {
         SideCells& cells = flow.side[Index(Other(sent.in))].cells;
         cells.packets_out.Add(1);
         cells.bytes_out.Add(sent.length);
+        if (sent.sequence != 0) cells.last_sent.Set(sent.sequence);
       }
       engine_.Recycle(c.tag.buffer);
     } else {

@@ -425,6 +425,24 @@ Micros ShardPool::LastPacket(uint32_t shard, Slot slot) const {
                          flow.side[1].cells.last_packet_us.Get()));
 }
 
+std::optional<uint16_t> ShardPool::LastSent(uint32_t shard, Slot slot,
+                                            Side to) const {
+  const Flow& flow = impl_->shards[shard]->flows[slot.index];
+  if (flow.generation.load(std::memory_order_acquire) != slot.generation) {
+    return std::nullopt;
+  }
+  const uint32_t mark = flow.side[Index(to)].cells.last_sent.Get();
+  if (mark == 0) return std::nullopt;
+  return static_cast<uint16_t>(mark);
+}
+
+void ShardPool::Pause(uint32_t shard, Slot flow, Side from) {
+  ShardHandle& s = *impl_->shards[shard];
+  CHECK(s.flow_slots.Has(flow));
+  impl_->PushSurely(
+      s, Command{.kind = Command::Kind::kPause, .side = from, .slot = flow});
+}
+
 void ShardPool::DrainEvents(
     absl::FunctionRef<void(uint32_t shard, const Event&)> visit) {
   impl_->events_bell->Heard();

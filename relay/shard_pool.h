@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,9 @@ class ShardPool final : public MediaPlane {
   void CloseFlow(uint32_t shard, Slot flow) override;
   FlowReport Report(uint32_t shard, Slot flow) const override;
   Micros LastPacket(uint32_t shard, Slot flow) const override;
+  std::optional<uint16_t> LastSent(uint32_t shard, Slot flow,
+                                   Side to) const override;
+  void Pause(uint32_t shard, Slot flow, Side from) override;
   void DrainEvents(
       absl::FunctionRef<void(uint32_t shard, const Event&)> visit) override;
 

@@ -20,13 +20,17 @@ void StreamStats::Reset(uint32_t clock_hz) noexcept {
 
 void StreamStats::StartSource(const RtpHeader& header,
                               uint32_t transit) noexcept {
-  if (expected_.Get() != 0) ssrc_changes_.Add(1);
+  if (paused_.Get()) {
+    paused_.Set(false);
+  } else {
+    if (expected_.Get() != 0) ssrc_changes_.Add(1);
+    jitter_q4_.Set(0);
+  }
   ssrc_.Set(header.ssrc);
   highest_.Set(header.sequence);
   seen_.Set(1);
   after_jump_.Set(kNoSequence);
   transit_.Set(transit);
-  jitter_q4_.Set(0);
   expected_.Add(1);
   received_.Add(1);
 }
@@ -57,6 +61,12 @@ bool StreamStats::OnOddSequence(uint16_t sequence, uint32_t transit) noexcept {
   return true;
 }
 
+void StreamStats::Pause() noexcept {
+  if (expected_.Get() == 0 || paused_.Get()) return;
+  paused_.Set(true);
+  ssrc_.Set(~ssrc_.Get());
+}
+
 void StreamStats::OnSenderReport(uint32_t ntp_middle, Micros now) noexcept {
   // A repeated report must not push out the one before it.
   if (reports_[0].ntp_middle.Get() != ntp_middle) reports_[1] = reports_[0];
@@ -80,7 +90,7 @@ uint32_t StreamStats::RoundTrip(uint32_t lsr, uint32_t dlsr,
 
 StreamQuality StreamStats::Quality() const noexcept {
   StreamQuality quality;
-  quality.ssrc = ssrc_.Get();
+  quality.ssrc = paused_.Get() ? ~ssrc_.Get() : ssrc_.Get();
   quality.ssrc_changes = ssrc_changes_.Get();
   quality.received = received_.Get();
   quality.expected = expected_.Get();

@@ -69,6 +69,9 @@ class StreamStats {
   // Returns the round trip in microseconds, or 0 when lsr is not ours or the
   // numbers cannot be true.
   uint32_t RoundTrip(uint32_t lsr, uint32_t dlsr, Micros now) const noexcept;
+  // The packets take another way from here on: what is missing when the next
+  // one comes is not lost. Its SSRC is no change, whichever it is.
+  void Pause() noexcept;
   void SetRtt(uint32_t rtt_us) noexcept { rtt_us_.Set(rtt_us); }
   StreamQuality Quality() const noexcept;
 
@@ -96,6 +99,7 @@ class StreamStats {
   Cell<uint32_t> ssrc_{};
   Cell<uint32_t> transit_{};  // arrival - timestamp of the last, RTP units
   Cell<uint16_t> highest_{};  // sequence number
+  Cell<bool> paused_{};       // then ssrc_ is inverted: nobody's
   // What must follow for a jump to be a new beginning.
   Cell<uint32_t> after_jump_{kNoSequence};
 

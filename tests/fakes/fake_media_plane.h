@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -42,6 +43,8 @@ class FakeMediaPlane final : public relay::MediaPlane {
     FlowSpec spec{};
     relay::FlowReport report{};
     Micros last_packet{};
+    std::optional<uint16_t> last_sent[2]{};  // by Side
+    bool paused[2]{};
     Slot slot{};
   };
   struct Moved {
@@ -207,6 +210,15 @@ class FakeMediaPlane final : public relay::MediaPlane {
     CHECK(it != shards_[shard].flows.end() && it->second.slot == slot);
     ++last_packet_calls;
     return it->second.last_packet;
+  }
+  std::optional<uint16_t> LastSent(uint32_t shard, Slot slot,
+                                   Side to) const override {
+    const auto it = shards_[shard].flows.find(slot.index);
+    CHECK(it != shards_[shard].flows.end() && it->second.slot == slot);
+    return it->second.last_sent[Index(to)];
+  }
+  void Pause(uint32_t shard, Slot slot, Side from) override {
+    FlowAt(shard, slot).paused[Index(from)] = true;
   }
   void DrainEvents(
       absl::FunctionRef<void(uint32_t, const relay::Event&)> visit) override {

@@ -176,6 +176,7 @@ TEST_P(ShardPoolTest, RelaysBothWaysKeepsOrderAndLosesNothing) {
   EXPECT_EQ(report.side[0].packets_out, 480u);
   EXPECT_EQ(report.side[0].quality.received, 480u);
   EXPECT_EQ(report.side[0].quality.lost, 0);
+  EXPECT_EQ(pool->LastSent(0, calls[0]->flow, Side::kFrom), 479);
   EXPECT_GT(pool->LastPacket(0, calls[0]->flow), Micros());
 
   for (auto& call : calls) {

@@ -194,6 +194,32 @@ TEST(StreamStats, AJumpSeenBeforeAnotherSourceConfirmsNothingAfter) {
   EXPECT_EQ(party.stats.Quality().received, 2u);
 }
 
+TEST(StreamStats, WhatTookAnotherWayIsNotLost) {
+  StreamStats stats;
+  stats.Reset(8000);
+  stats.Pause();  // nothing heard yet: nothing to go on from
+  int64_t at = 1'000'000;
+  const auto hear = [&](uint32_t ssrc, uint16_t sequence) {
+    stats.OnRtp({.ssrc = ssrc,
+                 .timestamp = uint32_t{sequence} * 160,
+                 .sequence = sequence},
+                Micros(at += 20'000));
+  };
+  for (uint16_t s = 10; s < 14; ++s) hear(7, s);
+  stats.Pause();
+  stats.Pause();
+  EXPECT_EQ(stats.Quality().ssrc, 7u);
+  hear(7, 900);  // seen as a loss of 886 without it
+  hear(7, 902);
+  const StreamQuality q = stats.Quality();
+  EXPECT_EQ(q.ssrc, 7u);
+  EXPECT_EQ(q.received, 6u);
+  EXPECT_EQ(q.lost, 1);
+  EXPECT_EQ(q.ssrc_changes, 0u);
+  hear(8, 1);
+  EXPECT_EQ(stats.Quality().ssrc_changes, 1u);
+}
+
 TEST(StreamStats, ResetForgetsEverything) {
   Party party;
   party.SendAll(1, 10);
