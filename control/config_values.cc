@@ -196,11 +196,14 @@ std::optional<std::string> JudgeLevel(const std::string& value) {
 }
 
 std::optional<std::string> JudgeXdp(const std::string& value) {
-  if (value == "off" || value == "auto") return std::nullopt;
-  if (value == "native" || value == "tc") {
-    return "this build cannot forward in the driver; use off or auto";
+  for (const char* mode : {"off", "auto", "native", "tc"}) {
+    if (value == mode) return std::nullopt;
   }
-  return "must be off or auto";
+  if (value == "generic") {
+    return "must be off, auto, native or tc: generic XDP leaves checksums of "
+           "senders on the same machine half made, which tc does not";
+  }
+  return "must be off, auto, native or tc";
 }
 
 std::optional<std::string> JudgeWord(const std::string& value) {

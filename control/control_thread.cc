@@ -40,6 +40,40 @@ NatHelperRpc::Options RpcOptions(const Config& config) {
   return options;
 }
 
+std::vector<relay::xdp::FastPath::Interface> FastPathInterfaces(
+    const Config& config) {
+  std::vector<relay::xdp::FastPath::Interface> interfaces;
+  for (const InterfaceConfig& interface : config.interfaces) {
+    interfaces.push_back({.name = interface.name,
+                          .local = interface.address,
+                          .first_port = config.relay.ports.first,
+                          .last_port = config.relay.ports.last,
+                          .mode = interface.xdp});
+  }
+  return interfaces;
+}
+
+void TellFastPath(const relay::xdp::FastPath::State& state) {
+  log::Line("media path chosen")
+      .With("interface", state.interface)
+      .With("path", state.path)
+      .With("why", state.reason)
+      .Info();
+  for (const std::string& hint : state.hints) {
+    log::Line("media path")
+        .With("interface", state.interface)
+        .With("hint", hint)
+        .Warn();
+  }
+}
+
+void OnFastPathLost(const std::string& interface, const std::string& what) {
+  log::Line("media goes by the sockets again")
+      .With("interface", interface)
+      .With("why", what)
+      .Warn();
+}
+
 absl::Status SipIsOff() {
   return absl::NotFoundError(
       "SIP is off: the configuration has no [[sip.leg]]");
@@ -62,8 +96,12 @@ ControlThread::ControlThread(Options options, relay::ShardPool& pool,
       notifier_(notifier),
       config_(std::move(options.config)),
       started_(loop_.now()),
-      manager_(ManagerOptions(config_), pool, started_),
-      rpc_(loop_, manager_, RpcOptions(config_)) {}
+      fast_path_(relay::xdp::FastPath::Start(
+          pool, loop_, FastPathInterfaces(config_), OnFastPathLost)),
+      manager_(ManagerOptions(config_), fast_path_->plane(), started_),
+      rpc_(loop_, manager_, RpcOptions(config_)) {
+  for (const auto& state : fast_path_->states()) TellFastPath(state);
+}
 
 ControlThread::~ControlThread() {
   if (signals_) loop_.Remove(signals_.get());
@@ -127,9 +165,10 @@ void ControlThread::OnTick() {
 }
 
 void ControlThread::OnShardEvents() {
-  pool_.DrainEvents([this](uint32_t shard, const relay::Event& event) {
-    manager_.OnEvent(shard, event);
-  });
+  fast_path_->plane().DrainEvents(
+      [this](uint32_t shard, const relay::Event& event) {
+        manager_.OnEvent(shard, event);
+      });
   StopIfDone();
 }
 
@@ -243,6 +282,17 @@ absl::Status ControlThread::Drain(bool on) {
            }
            SetPhase(on ? Phase::kDraining : Phase::kServing);
            log::Line(on ? "draining" : "taking calls again").Info();
+           return on;
+         })
+      .status();
+}
+
+absl::Status ControlThread::Offload(bool on) {
+  return Ask<bool>([this, on]() -> absl::StatusOr<bool> {
+           RETURN_IF_ERROR(fast_path_->SetOn(on));
+           log::Line(on ? "media may go past the sockets"
+                        : "all media goes by the sockets")
+               .Info();
            return on;
          })
       .status();
@@ -370,11 +420,15 @@ DaemonStatus ControlThread::MakeStatus() const {
                          : interface.advertise.ToString(),
         .latch = relay::Name(interface.latch),
         .xdp = interface.xdp,
+        .path = fast_path_->states()[i].path,
+        .path_reason = fast_path_->states()[i].reason,
+        .path_hints = fast_path_->states()[i].hints,
         .ports_total = ports.size(),
         .ports_taken = ports.taken(),
         .ports_quarantined = ports.quarantined(),
     });
   }
+  status.fast_path = fast_path_->Numbers();
   for (uint32_t i = 0; i < pool_.shards(); ++i) {
     const relay::ShardCounters& counters = pool_.counters(i);
     const uint64_t closed = counters.sockets_closed.Get();

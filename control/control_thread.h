@@ -21,6 +21,7 @@
 #include "control/session_manager.h"
 #include "control/sip_service.h"
 #include "relay/shard_pool.h"
+#include "relay/xdp/fast_path.h"
 
 namespace sluice::control {
 
@@ -69,6 +70,8 @@ class ControlThread final : public OperatorApi {
   absl::Status Listen();
   // For status(): where the operator's doors are.
   void AddListener(const std::string& kind, const std::string& address);
+  // Whether the process still writes to the XDP program after it has started.
+  bool needs_bpf() const { return fast_path_->active(); }
   // "unix:PATH", "tcp:ADDRESS:PORT", as bound.
   const std::vector<std::string>& rpc_listeners() const {
     return rpc_.listeners();
@@ -85,6 +88,7 @@ class ControlThread final : public OperatorApi {
   absl::StatusOr<CallView> Call(const std::string& call_id) override;
   absl::StatusOr<int> Close(const std::string& call_id) override;
   absl::Status Drain(bool on) override;
+  absl::Status Offload(bool on) override;
   absl::StatusOr<std::string> Reload() override;
   absl::StatusOr<std::vector<SipService::LegView>> Legs() override;
   absl::StatusOr<SipService::RegistrationPage> Registrations(
@@ -125,6 +129,8 @@ class ControlThread final : public OperatorApi {
   Config config_;
   net::EventLoop loop_;
   const Micros started_;
+  // Before the manager, whose flows it may lead past the sockets.
+  const std::unique_ptr<relay::xdp::FastPath> fast_path_;
   SessionManager manager_;
   NatHelperRpc rpc_;
   std::unique_ptr<SipService> sip_;  // null: off

@@ -83,6 +83,8 @@ constexpr Route kRoutes[] = {
     {kTracePrefix, kRead, "SIP: the last messages of a call by its ID"},
     {"/v1/drain", "POST",
      R"({"on": true} refuses new calls, false takes them)"},
+    {"/v1/offload", "POST",
+     R"({"on": false} brings all media back to the sockets)"},
     {"/v1/reload", "POST", "reads the configuration file again"},
 };
 
@@ -260,7 +262,9 @@ ApiResponse HttpApi::Answer(const ApiRequest& request, Micros now) {
     return Error(403, why);
   }
   if (request.method == "POST") {
-    return path == "/v1/drain" ? Drain(request.body, now) : Reload(now);
+    if (path == "/v1/reload") return Reload(now);
+    return path == "/v1/drain" ? Drain(request.body, now)
+                               : Offload(request.body, now);
   }
   if (request.method == "DELETE") {
     return Close(path.substr(kCallPrefix.size()), now);
@@ -360,13 +364,24 @@ ApiResponse HttpApi::Close(std::string_view id, Micros now) {
 }
 
 ApiResponse HttpApi::Drain(std::string_view body, Micros now) {
+  return Switch(body, now, "draining",
+                [this](bool on) { return api_.Drain(on); });
+}
+
+ApiResponse HttpApi::Offload(std::string_view body, Micros now) {
+  return Switch(body, now, "offload",
+                [this](bool on) { return api_.Offload(on); });
+}
+
+ApiResponse HttpApi::Switch(std::string_view body, Micros now, const char* what,
+                            const std::function<absl::Status(bool)>& turn) {
   const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("on") || !json["on"].is_boolean()) {
     return Error(400, R"(the body must be {"on": true} or {"on": false})");
   }
   const bool on = json["on"].get<bool>();
-  const absl::Status status = AskControl(now, [&] { return api_.Drain(on); });
-  return status.ok() ? Ok({{"draining", on}}) : Error(status);
+  const absl::Status status = AskControl(now, [&] { return turn(on); });
+  return status.ok() ? Ok({{what, on}}) : Error(status);
 }
 
 ApiResponse HttpApi::Reload(Micros now) {

@@ -37,7 +37,7 @@ inline constexpr size_t kCallsPerPageMax = 1000;
 //   GET    /v1/status  /v1/stats  /v1/calls?offset=&limit=  /v1/calls/ID
 //   GET    /v1/legs  /v1/registrations?aor=&offset=&limit=  /v1/trace/ID
 //   DELETE /v1/calls/ID             close the call
-//   POST   /v1/drain {"on": bool}   /v1/reload
+//   POST   /v1/drain {"on": bool}   /v1/offload {"on": bool}   /v1/reload
 //
 // ID and aor are percent-encoded octets; aor is "user@domain" or a SIP URI.
 // Errors are {"error": "words"}.
@@ -66,6 +66,10 @@ class HttpApi {
   ApiResponse Trace(std::string_view id, Micros now);
   ApiResponse Close(std::string_view id, Micros now);
   ApiResponse Drain(std::string_view body, Micros now);
+  ApiResponse Offload(std::string_view body, Micros now);
+  // Turns what the body says, {"on": bool}.
+  ApiResponse Switch(std::string_view body, Micros now, const char* what,
+                     const std::function<absl::Status(bool)>& turn);
   ApiResponse Reload(Micros now);
 
   // Asks the control thread. One that did not answer is not waited for again

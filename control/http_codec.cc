@@ -151,7 +151,8 @@ class HttpCodec::Server final : public httplib::Server {
     set_pre_routing_handler(
         [this](const httplib::Request& in, httplib::Response& out) {
           if (in.method == "POST" && in.has_header("Content-Length") &&
-              (in.target == "/v1/drain" || in.target == "/v1/reload")) {
+              (in.target == "/v1/drain" || in.target == "/v1/offload" ||
+               in.target == "/v1/reload")) {
             return HandlerResponse::Unhandled;
           }
           Handle(in, out);
@@ -160,6 +161,7 @@ class HttpCodec::Server final : public httplib::Server {
     const auto handle = [this](const httplib::Request& in,
                                httplib::Response& out) { Handle(in, out); };
     Post("/v1/drain", handle);
+    Post("/v1/offload", handle);
     Post("/v1/reload", handle);
     // What the library refuses itself has no body yet.
     set_error_handler([](const httplib::Request&, httplib::Response& out) {

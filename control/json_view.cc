@@ -151,6 +151,18 @@ Json Named(const std::vector<std::pair<std::string, uint64_t>>& numbers) {
   return json;
 }
 
+Json SafeTexts(const std::vector<std::string>& texts) {
+  Json json = Json::array();
+  for (const std::string& text : texts) json.push_back(SafeText(text));
+  return json;
+}
+
+Json FastPathNumbers(const DaemonStatus& status) {
+  Json json = Json::object();
+  for (const auto& number : status.fast_path) json[number.name] = number.value;
+  return json;
+}
+
 std::string Href(std::string_view call_id) {
   return absl::StrCat("/v1/calls/", PercentEncode(call_id));
 }
@@ -241,6 +253,7 @@ Json ToJson(const DaemonStatus& status, bool ready) {
                {"listeners", Json::array()},
                {"manager", Named(manager.counters)},
                {"rpc", Named(status.rpc_counters)},
+               {"fast_path", FastPathNumbers(status)},
                {"log_lines_dropped", status.log_lines_dropped}};
   for (const auto& interface : status.interfaces) {
     json["interfaces"].push_back(
@@ -249,6 +262,9 @@ Json ToJson(const DaemonStatus& status, bool ready) {
          {"advertise", SafeText(interface.advertise)},
          {"latch", interface.latch},
          {"xdp", interface.xdp},
+         {"path", interface.path},
+         {"path_reason", SafeText(interface.path_reason)},
+         {"path_hints", SafeTexts(interface.path_hints)},
          {"ports", Ports(interface.ports_total, interface.ports_taken,
                          interface.ports_quarantined)}});
   }

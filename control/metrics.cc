@@ -149,6 +149,26 @@ void AddStatus(const DaemonStatus& status, std::vector<MetricFamily>* out) {
         Counter(absl::StrCat("sluice_rpc_", MetricWord(name), "_total"),
                 absl::StrCat("NATHelper RPC: ", MetricWord(name)), value));
   }
+  MetricFamily verdicts =
+      Family("sluice_xdp_packets_total",
+             "Packets that the XDP program saw, by what became of each",
+             MetricType::Counter);
+  for (const auto& number : status.fast_path) {
+    constexpr std::string_view kVerdict = "verdict_";
+    const auto value = static_cast<double>(number.value);
+    if (number.name.starts_with(kVerdict)) {
+      verdicts.metric.push_back(
+          Sample(MetricType::Counter,
+                 {{"verdict", number.name.substr(kVerdict.size())}}, value));
+    } else if (number.is_gauge) {
+      out->push_back(
+          Gauge(absl::StrCat("sluice_", number.name), number.help, value));
+    } else {
+      out->push_back(Counter(absl::StrCat("sluice_", number.name, "_total"),
+                             number.help, number.value));
+    }
+  }
+  if (!verdicts.metric.empty()) out->push_back(std::move(verdicts));
   out->push_back(Counter("sluice_log_lines_dropped_total",
                          "Log lines lost because the log could not keep up",
                          status.log_lines_dropped));

@@ -9,6 +9,7 @@
 #include "control/session_manager.h"
 #include "control/sip_service.h"
 #include "relay/counters.h"
+#include "relay/xdp/fast_path.h"
 
 namespace sluice::control {
 
@@ -26,7 +27,11 @@ struct DaemonStatus {
   };
   std::vector<ListenerView> listeners;
   struct InterfaceView {
-    std::string name, address, advertise, latch, xdp;
+    std::string name, address, advertise, latch;
+    std::string xdp;          // as configured
+    std::string path;         // native, tc, sockets: where media goes
+    std::string path_reason;  // one line
+    std::vector<std::string> path_hints;  // what is wrong, what mends it
     uint64_t ports_total = 0, ports_taken = 0, ports_quarantined = 0;
   };
   std::vector<InterfaceView> interfaces;
@@ -35,6 +40,8 @@ struct DaemonStatus {
     uint64_t sockets_max = 0;  // its share of what all can have open
   };
   std::vector<ShardView> shards;  // by number
+  // Of the XDP program and the offload; none where there is no program.
+  std::vector<relay::xdp::FastPath::Number> fast_path;
   uint64_t log_lines_dropped = 0;
   // RPC listener counters, name -> value (net::StreamServer::Counters and the
   // verbs' outcomes).
@@ -58,6 +65,9 @@ class OperatorApi {
   virtual absl::StatusOr<int> Close(const std::string& call_id) = 0;
   // Refuse new calls (true) or take them again (false).
   virtual absl::Status Drain(bool on) = 0;
+  // Lead media past the sockets (true) or bring all of it back to them; until
+  // the next restart. FailedPrecondition: there is no other path.
+  virtual absl::Status Offload(bool on) = 0;
   // Re-read the configuration file; InvalidArgument with FILE:LINE text when it
   // is bad and the old one stays. Returns what changed and what needs a
   // restart.

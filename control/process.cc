@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/status_macros.h"
 
 namespace sluice::control {
 namespace {
@@ -77,7 +80,29 @@ absl::Status HandOver(const std::string& path, const Account& account) {
   return absl::OkStatus();
 }
 
-absl::Status BecomeAccount(const Account& account) {
+namespace {
+
+// What the calling thread may do from here on, and can ever get back.
+absl::Status KeepCapabilities(std::initializer_list<int> keep) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3,
+                                  .pid = 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
+  for (const int capability : keep) {
+    auto& word = data[CAP_TO_INDEX(capability)];
+    word.effective |= CAP_TO_MASK(capability);
+    word.permitted |= CAP_TO_MASK(capability);
+  }
+  if (syscall(SYS_capset, &header, data) != 0) return Errno("capset");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status BecomeAccount(const Account& account,
+                           std::initializer_list<int> keep) {
+  if (keep.size() != 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) {
+    return Errno("PR_SET_KEEPCAPS");
+  }
   if (setgroups(1, &account.gid) != 0) return Errno("setgroups");
   if (setresgid(account.gid, account.gid, account.gid) != 0) {
     return Errno("setresgid");
@@ -85,6 +110,7 @@ absl::Status BecomeAccount(const Account& account) {
   if (setresuid(account.uid, account.uid, account.uid) != 0) {
     return Errno("setresuid");
   }
+  if (keep.size() != 0) RETURN_IF_ERROR(KeepCapabilities(keep));
   if (setuid(0) == 0) {
     return absl::InternalError("root could be had back after setresuid");
   }

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +36,10 @@ absl::Status HandOver(const std::string& path, const Account& account);
 
 // The whole process (all threads) becomes the account, with its group alone,
 // and cannot come back.
-absl::Status BecomeAccount(const Account& account);
+// `keep`: capabilities (CAP_..., linux/capability.h) that the calling thread
+// goes on having.
+absl::Status BecomeAccount(const Account& account,
+                           std::initializer_list<int> keep = {});
 
 // No core dump: packets of calls must not reach a disk.
 absl::Status Harden();

@@ -23,11 +23,12 @@ MAY_SEE = {
 # The one exception, and why the header is kept narrow.
 EXCEPTIONS = {("sip", "relay/session_command.h")}
 
-# header -> (the only folder for it, what to use elsewhere)
+# header -> (the only folders for it, what to use elsewhere)
 CONFINED = [
-    (re.compile(r"liburing(\.h|/.*)|linux/io_uring\.h"), "base/net/",
+    (re.compile(r"liburing(\.h|/.*)|linux/io_uring\.h"), ("base/net/",),
      "use base/net/uring.h"),
-    (re.compile(r"bpf/.*|linux/bpf\.h"), "relay/xdp/",
+    # The benchmark's generator is a program of its own.
+    (re.compile(r"bpf/.*|linux/bpf\.h"), ("relay/xdp/", "bench/xdp/"),
      "use relay/xdp/program.h"),
 ]
 
@@ -80,9 +81,10 @@ def check(root: pathlib.Path) -> list[house.Finding]:
                         f"{', '.join(sorted(MAY_SEE[folder]))})")
             elif match.group(1) and (path.parent / header).is_file():
                 say(line, f"name \"{header}\" from the root of the tree")
-            for pattern, home, instead in CONFINED:
-                if pattern.fullmatch(header) and not name.startswith(home):
-                    say(line, f"{header} only in {home}: {instead}")
+            for pattern, homes, instead in CONFINED:
+                if pattern.fullmatch(header) and not name.startswith(homes):
+                    say(line, f"{header} only in {' and '.join(homes)}: "
+                              f"{instead}")
             for pattern, where, instead in BANNED_HEADERS:
                 if pattern.fullmatch(header) and folder in where:
                     say(line, f"<{header}> in {folder}/: {instead}")

@@ -30,6 +30,7 @@ struct CommandLine {
   CallsOptions calls;
   RegistrationsOptions registrations;
   DrainOptions drain;
+  std::string offload;
   WatchOptions watch;
   bool watch_stats = false;
 };
@@ -129,6 +130,11 @@ void Describe(CLI::App* app, CommandLine* line) {
       ->needs(wait)
       ->check(CLI::NonNegativeNumber)
       ->type_name("S");
+  CLI::App* offload = app->add_subcommand(
+      "offload", "Lead media past the sockets (XDP, tc), or bring it back");
+  offload->add_option("on|off", line->offload, "Which of the two")
+      ->required()
+      ->check(CLI::IsMember({"on", "off"}));
   app->add_subcommand("reload", "Read the configuration file again");
   app->add_subcommand("version", "Versions of sluicectl and of the daemon");
 }
@@ -169,6 +175,7 @@ ExitCode Run(const std::string& verb, const CommandLine& line,
   }
   if (verb == "top") return Top(session, line.watch);
   if (verb == "drain") return Drain(session, line.drain);
+  if (verb == "offload") return Offload(session, line.offload == "on");
   if (verb == "reload") return Reload(session);
   return Version(session);
 }

@@ -1,6 +1,7 @@
 // sluiced: the relay daemon. Puts the parts together in the order in which they
 // need each other; what each does is said where it is.
 
+#include <linux/capability.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -150,7 +151,11 @@ absl::Status DropPrivileges(const Config& config,
   for (const std::string& path : paths) {
     RETURN_IF_ERROR(control::HandOver(path, account));
   }
-  RETURN_IF_ERROR(control::BecomeAccount(account));
+  if (control.needs_bpf()) {
+    RETURN_IF_ERROR(control::BecomeAccount(account, {CAP_BPF, CAP_NET_ADMIN}));
+  } else {
+    RETURN_IF_ERROR(control::BecomeAccount(account));
+  }
   log::Line("privileges dropped").With("user", account.name).Info();
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "base/address.h"
 #include "relay/xdp/abi.h"
+#include "relay/xdp/rule_table.h"
 
 namespace sluice::relay::xdp {
 
@@ -53,7 +54,7 @@ absl::Status CheckCapabilities();
 //
 // Threads: one owner, but that ReadStats and Counters may be called by anybody.
 // Retire, Install and ReadStats are loads and stores in mapped memory.
-class Program {
+class Program final : public RuleTable {
  public:
   struct Options {
     uint32_t cells = 65'536;             // ports, over all ranges
@@ -66,48 +67,30 @@ class Program {
   // CAP_PERFMON), Unimplemented what the kernel is without; anything else has
   // the verifier's last words.
   static absl::StatusOr<std::unique_ptr<Program>> Load(const Options& options);
-  ~Program();
+  ~Program() override;
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // --- Tables. Each write is whole for a rule installed after it -------------
+  // --- Tables and rules (RuleTable) ------------------------------------------
 
-  // Ports first_port .. first_port + count - 1 of `local` are the cells from
-  // `base` on.
   absl::Status SetRange(const IpAddress& local, uint16_t first_port,
-                        uint16_t count, uint32_t base);
+                        uint16_t count, uint32_t base) override;
   absl::Status RemoveRange(const IpAddress& local);
-  // REQUIRES: no rule in force names the place.
-  absl::Status SetLocal(uint16_t index, const IpAddress& ip);
-  absl::Status SetProfile(uint16_t index, const Profile& profile);
-  // An ifindex of 0: its packets go up the stack. REQUIRES: no rule in force
-  // names the place, or it had no ifindex.
-  absl::Status SetNextHop(uint16_t index, const NextHop& hop);
+  absl::Status SetLocal(uint16_t index, const IpAddress& ip) override;
+  absl::Status SetProfile(uint16_t index, const Profile& profile) override;
+  absl::Status SetNextHop(uint16_t index, const NextHop& hop) override;
 
-  // --- Rules -----------------------------------------------------------------
-  //
-  //   in force --Retire--> at rest --WaitForReaders--> free --Install--> in
-  //       ^                      '--a second without--'  |              force
-  //       |                                              v
-  //       '-- Joined() <-- the packet behind N -- joining (Join, SetGate(N))
-
-  // REQUIRES of all: cell < cells().
-  void Retire(uint32_t cell) noexcept;
+  void Retire(uint32_t cell) noexcept override;
+  void Join(uint32_t cell, const Rule& rule) noexcept override;
+  void SetGate(uint32_t cell, uint16_t sequence) noexcept override;
+  bool Joined(uint32_t cell) const noexcept override;
+  Stats ReadStats(uint32_t cell) const noexcept override;
+  uint32_t cells() const override { return cells_; }
+  // As Join, but in force at once: no socket has the flow's packets.
+  void Install(uint32_t cell, const Rule& rule) noexcept;
   // Until every packet that could have seen a rule before its Retire is gone:
   // some milliseconds, one for any number of rules. Not for an event loop.
   static absl::Status WaitForReaders();
-  // Writes the rule, clears the books, puts it in force. REQUIRES: at rest.
-  void Install(uint32_t cell, const Rule& rule) noexcept;
-  // The same for a flow whose packets the socket path has forwarded until now:
-  // it goes on doing so until nothing that it was given is under way. The rule
-  // is for RTP; what is not goes up the stack for ever.
-  void Join(uint32_t cell, const Rule& rule) noexcept;
-  // The last RTP sequence number of the flow that the socket path has sent on.
-  // REQUIRES: the cell was given by Join, and not retired.
-  void SetGate(uint32_t cell, uint16_t sequence) noexcept;
-  bool Joined(uint32_t cell) const noexcept;
-  Stats ReadStats(uint32_t cell) const noexcept;
-  uint32_t cells() const { return cells_; }
 
   // --- What was seen ---------------------------------------------------------
 

@@ -74,6 +74,7 @@ TEST_F(HttpApiTest, SaysWhichMethodsAPathTakes) {
                          {"DELETE", "/v1/registrations", "GET, HEAD"},
                          {"DELETE", "/v1/trace/x", "GET, HEAD"},
                          {"GET", "/v1/drain", "POST"},
+                         {"GET", "/v1/offload", "POST"},
                          {"GET", "/v1/reload", "POST"},
                          {"GE", "/healthz", "GET, HEAD"},
                          {"HEAD, DELETE", "/v1/calls/x", "GET, HEAD, DELETE"},
@@ -191,6 +192,18 @@ TEST_F(HttpApiTest, DrainsAndTakesCallsAgain) {
   EXPECT_EQ(Read(Ask("POST", "/v1/drain", R"({"on":false})"))["draining"],
             false);
   EXPECT_EQ(Ask("GET", "/readyz").status, 200);
+}
+
+TEST_F(HttpApiTest, BringsMediaBackToTheSocketsAndPastThem) {
+  EXPECT_EQ(Read(Ask("POST", "/v1/offload", R"({"on":false})"))["offload"],
+            false);
+  EXPECT_FALSE(fake_.offload);
+  EXPECT_EQ(Read(Ask("POST", "/v1/offload", R"({"on":true})"))["offload"],
+            true);
+  EXPECT_TRUE(fake_.offload);
+  EXPECT_EQ(Ask("POST", "/v1/offload", "{}").status, 400);
+  fake_.fail = absl::FailedPreconditionError("no other path");
+  EXPECT_EQ(Ask("POST", "/v1/offload", R"({"on":true})").status, 409);
 }
 
 TEST_F(HttpApiTest, RefusesADrainThatDoesNotSayWhich) {

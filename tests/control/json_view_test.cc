@@ -178,6 +178,19 @@ TEST(CallJson, DoesNotCallDuplicatesNegativeLoss) {
   EXPECT_EQ(quality["loss_percent"], 0.0);
 }
 
+TEST(StatusJson, SaysByWhichPathMediaGoesAndWhy) {
+  FakeOperator fake(1);
+  fake.status.fast_path = {
+      {.name = "offload_joined", .help = "Joined", .value = 3}};
+  const Json json = ToJson(fake.status, /*ready=*/true);
+  const Json& interface = json["interfaces"][0];
+  EXPECT_EQ(interface["xdp"], "auto");
+  EXPECT_EQ(interface["path"], "tc");
+  EXPECT_EQ(interface["path_reason"], "tc on eth1");
+  EXPECT_EQ(interface["path_hints"], Json({"not native: no driver"}));
+  EXPECT_EQ(json["fast_path"]["offload_joined"], 3);
+}
+
 TEST(StatsJson, HasEveryCounterOfEveryShard) {
   FakeOperator fake(3);
   fake.mutable_counters(2).packets_in.Add(12);

@@ -194,6 +194,23 @@ TEST(Metrics, SayTheNumbersExactly) {
   EXPECT_EQ(page.Value("sluice_rpc_accepted_total"), 3);
 }
 
+TEST(Metrics, TellWhatGoesPastTheSockets) {
+  FakeOperator fake(1);
+  EXPECT_FALSE(Render(fake).Has("sluice_xdp_packets_total"));
+  fake.status.fast_path = {
+      {.name = "verdict_send_redirect", .help = "Out", .value = 7},
+      {.name = "verdict_pass_rtcp", .help = "Up", .value = 2},
+      {.name = "offload_joined", .help = "Joined", .value = 3},
+      {.name = "offload_in_force", .help = "Now", .value = 1, .is_gauge = true},
+  };
+  const Exposition page = Render(fake);
+  EXPECT_EQ(page.Value("sluice_xdp_packets_total{verdict=\"send_redirect\"}"),
+            7);
+  EXPECT_EQ(page.Value("sluice_xdp_packets_total{verdict=\"pass_rtcp\"}"), 2);
+  EXPECT_EQ(page.Value("sluice_offload_joined_total"), 3);
+  EXPECT_EQ(page.Value("sluice_offload_in_force"), 1);
+}
+
 TEST(Metrics, KeepTheShardsWhenTheControlThreadDoesNotAnswer) {
   FakeOperator fake(1);
   fake.fail = absl::DeadlineExceededError("stuck");

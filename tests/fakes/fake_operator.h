@@ -39,7 +39,10 @@ class FakeOperator final : public OperatorApi {
                                  .address = "127.0.0.1",
                                  .advertise = "",
                                  .latch = "sdp-first",
-                                 .xdp = "off",
+                                 .xdp = "auto",
+                                 .path = "tc",
+                                 .path_reason = "tc on eth1",
+                                 .path_hints = {"not native: no driver"},
                                  .ports_total = 50000,
                                  .ports_taken = 8,
                                  .ports_quarantined = 2});
@@ -99,6 +102,12 @@ class FakeOperator final : public OperatorApi {
     status.manager.draining = on;
     return absl::OkStatus();
   }
+  absl::Status Offload(bool on) override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    offload = on;
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::string> Reload() override {
     ++asked;
     if (!fail.ok()) return fail;
@@ -156,6 +165,7 @@ class FakeOperator final : public OperatorApi {
   }
 
   DaemonStatus status;
+  bool offload = true;
   std::vector<CallView> calls;
   absl::StatusOr<std::string> reload = std::string("nothing changed");
   std::vector<SipService::LegView> legs;

@@ -36,6 +36,7 @@ CASES = [
     ("relay/a.h", "#include <liburing.h>", "liburing.h only in base/net/"),
     ("tests/a_test.cc", "#include <linux/io_uring.h>", "only in base/net/"),
     ("relay/xdp/a.cc", "#include <bpf/libbpf.h>", None),
+    ("bench/xdp/a.cc", "#include <bpf/libbpf.h>", None),
     ("control/a.cc", "#include <bpf/libbpf.h>", "only in relay/xdp/"),
     ("relay/a.cc", "#include <mutex>", "does not lock"),
     ("relay/a.cc", "#include <condition_variable>", "does not lock"),

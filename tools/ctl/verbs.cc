@@ -64,7 +64,7 @@ std::string StatusText(const Json& status) {
   }
   Table interfaces;
   for (const char* title :
-       {"INTERFACE", "ADDRESS", "ADVERTISED", "LATCH", "XDP"}) {
+       {"INTERFACE", "ADDRESS", "ADVERTISED", "LATCH", "XDP", "PATH"}) {
     interfaces.Column(title);
   }
   interfaces.Column("PORTS TAKEN", Table::Align::kRight);
@@ -73,9 +73,20 @@ std::string StatusText(const Json& status) {
   for (const Json& one : List(At(status, "interfaces"))) {
     interfaces.Row({Shown(At(one, "name")), Shown(At(one, "address")),
                     Shown(At(one, "advertise")), Shown(At(one, "latch")),
-                    Shown(At(one, "xdp")), Count(At(one, "ports", "taken")),
+                    Shown(At(one, "xdp")), Shown(At(one, "path")),
+                    Count(At(one, "ports", "taken")),
                     Count(At(one, "ports", "quarantined")),
                     Count(At(one, "ports", "free"))});
+  }
+  std::string paths;
+  for (const Json& one : List(At(status, "interfaces"))) {
+    if (Shown(At(one, "xdp")) == "off") continue;
+    absl::StrAppend(&paths, "\n", Shown(At(one, "name")), ": media by ",
+                    Shown(At(one, "path")), ": ", Shown(At(one, "path_reason")),
+                    "\n");
+    for (const Json& hint : List(At(one, "path_hints"))) {
+      absl::StrAppend(&paths, "  ", Shown(hint), "\n");
+    }
   }
   Table listeners;
   listeners.Column("LISTENER");
@@ -84,7 +95,7 @@ std::string StatusText(const Json& status) {
     listeners.Row({Shown(At(one, "kind")), Shown(At(one, "address"))});
   }
   return absl::StrCat(out, "\n", shards.ToString(), "\n", interfaces.ToString(),
-                      "\n", listeners.ToString());
+                      paths, "\n", listeners.ToString());
 }
 
 std::string CallsText(const Json& page) {
@@ -305,6 +316,19 @@ ExitCode Drain(const Session& session, const DrainOptions& options) {
     Print(options.wait
               ? "drained: no calls left, new ones are refused\n"
               : "draining: new calls are refused, running ones stay\n");
+  }
+  return kDone;
+}
+
+ExitCode Offload(const Session& session, bool on) {
+  const Reply reply = session.client.Post("/v1/offload", Json({{"on", on}}));
+  if (reply.code != kDone) return Fail(session, reply);
+  if (session.output == Output::kJson) {
+    PrintJson(reply.json);
+  } else {
+    Print(on ? "confirmed streams go past the sockets again\n"
+             : "all media goes by the sockets, until 'offload on' or a "
+               "restart\n");
   }
   return kDone;
 }

@@ -45,6 +45,7 @@ ExitCode Registrations(const Session& session,
                        const RegistrationsOptions& options);
 ExitCode Trace(const Session& session, const std::string& call_id);
 ExitCode Drain(const Session& session, const DrainOptions& options);
+ExitCode Offload(const Session& session, bool on);
 ExitCode Reload(const Session& session);
 ExitCode Version(const Session& session);
 

@@ -1,0 +1,41 @@
+// Where the build has no XDP.
+
+#include "relay/xdp/fast_path.h"
+
+namespace sluice::relay::xdp {
+namespace {
+
+class NoFastPath final : public FastPath {
+ public:
+  NoFastPath(MediaPlane& sockets, const std::vector<Interface>& interfaces)
+      : sockets_(sockets) {
+    for (const Interface& i : interfaces) {
+      states_.push_back({.interface = i.name,
+                         .reason = i.mode == "off"
+                                       ? "switched off"
+                                       : "this build has no XDP: it was made "
+                                         "without clang, bpftool or libbpf"});
+    }
+  }
+  MediaPlane& plane() override { return sockets_; }
+  const std::vector<State>& states() const override { return states_; }
+  bool active() const override { return false; }
+  absl::Status SetOn(bool) override {
+    return absl::FailedPreconditionError("this build has no XDP");
+  }
+  std::vector<Number> Numbers() const override { return {}; }
+
+ private:
+  MediaPlane& sockets_;
+  std::vector<State> states_;
+};
+
+}  // namespace
+
+std::unique_ptr<FastPath> FastPath::Start(
+    MediaPlane& sockets, net::EventLoop&,
+    const std::vector<Interface>& interfaces, Tell) {
+  return std::make_unique<NoFastPath>(sockets, interfaces);
+}
+
+}  // namespace sluice::relay::xdp

@@ -1,0 +1,544 @@
+#include "relay/xdp/offload.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "relay/xdp/rule.h"
+
+namespace sluice::relay::xdp {
+namespace {
+
+constexpr Micros kRest = Micros::Seconds(RuleTable::kRestSeconds);
+constexpr Side kSides[] = {Side::kFrom, Side::kTo};
+
+double JitterMs(const Stats& stats, uint32_t clock_hz) {
+  if (clock_hz == 0) return 0;
+  return static_cast<double>(stats.jitter_q4) / 16 * 1000 / clock_hz;
+}
+
+Micros LastOf(const Stats& stats) {
+  return Micros(static_cast<int64_t>(stats.last_ns / 1000));
+}
+
+}  // namespace
+
+Offload::Offload(MediaPlane& sockets, RuleTable& table, Ways& ways,
+                 net::EventLoop& loop)
+    : sockets_(sockets),
+      table_(table),
+      ways_(ways),
+      loop_(loop),
+      rests_(table.cells()) {}
+
+Offload::~Offload() {
+  if (timer_ != 0) loop_.Cancel(timer_);
+  for (auto& [key, flow] : flows_) Stop(flow);
+}
+
+absl::Status Offload::AddRange(const Range& range) {
+  CHECK(open_.empty() && range.first_port <= range.last_port);
+  const uint32_t count = range.last_port - range.first_port + 1u;
+  if (table_.cells() - cells_used_ < count) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the XDP program has ", table_.cells(), " cells, ",
+                     cells_used_, " of them taken: no room for ", count));
+  }
+  RETURN_IF_ERROR(table_.SetRange(range.local, range.first_port,
+                                  static_cast<uint16_t>(count), cells_used_));
+  ranges_.push_back(range);
+  bases_.push_back(cells_used_);
+  cells_used_ += count;
+  return absl::OkStatus();
+}
+
+void Offload::RemoveDevice(int ifindex) {
+  for (Range& range : ranges_) {
+    if (range.device.ifindex == ifindex) range.device.ifindex = 0;
+  }
+  for (auto& [key, flow] : flows_) {
+    Stop(flow);
+    Consider(flow);
+  }
+}
+
+void Offload::SetOn(bool on) {
+  on_ = on;
+  for (auto& [key, flow] : flows_) {
+    if (!on) Stop(flow);
+    Consider(flow);
+  }
+}
+
+// ---- the media plane --------------------------------------------------------
+
+absl::StatusOr<Slot> Offload::OpenSocket(uint32_t shard, const Endpoint& local,
+                                         int tos) {
+  ASSIGN_OR_RETURN(const Slot slot, sockets_.OpenSocket(shard, local, tos));
+  Socket& socket = open_[KeyOf(shard, slot)];
+  CHECK(socket.flows.empty());
+  socket.local = local;
+  socket.tos = tos;
+  const uint16_t port = local.port.host();
+  for (size_t i = 0; i < ranges_.size(); ++i) {
+    const Range& range = ranges_[i];
+    if (range.local == local.ip && port >= range.first_port &&
+        port <= range.last_port) {
+      socket.range = &range;
+      socket.cell = bases_[i] + port - range.first_port;
+      break;
+    }
+  }
+  return slot;
+}
+
+void Offload::CloseSocket(uint32_t shard, Slot socket) {
+  const auto it = open_.find(KeyOf(shard, socket));
+  CHECK(it != open_.end() && it->second.flows.empty());
+  open_.erase(it);
+  sockets_.CloseSocket(shard, socket);
+}
+
+absl::StatusOr<Slot> Offload::OpenFlow(uint32_t shard, const FlowSpec& spec) {
+  // Who shares a socket with another cannot be told by its port.
+  std::vector<Key> others;
+  for (const Slot socket : spec.socket) {
+    const auto& flows = open_.at(KeyOf(shard, socket)).flows;
+    others.insert(others.end(), flows.begin(), flows.end());
+  }
+  for (const Key other : others) Stop(flows_.at(other));
+  auto slot = sockets_.OpenFlow(shard, spec);
+  if (!slot.ok()) {
+    for (const Key other : others) Consider(flows_.at(other));
+    return slot;
+  }
+  const Key key = KeyOf(shard, *slot);
+  Flow& flow = flows_[key];
+  flow = Flow{.shard = shard, .slot = *slot, .spec = spec};
+  states_[static_cast<size_t>(State::kSockets)] += 2;
+  for (const Slot socket : spec.socket) {
+    open_.at(KeyOf(shard, socket)).flows.push_back(key);
+  }
+  return slot;
+}
+
+void Offload::Retarget(uint32_t shard, Slot slot, Side side,
+                       const SideTarget& target) {
+  Flow* const flow = Find(KeyOf(shard, slot), slot.generation);
+  CHECK(flow != nullptr);
+  SideTarget& known = flow->spec.target[Index(side)];
+  if (known.target != target.target || known.signalled != target.signalled ||
+      known.learn_any != target.learn_any) {
+    Stop(*flow);
+    known = target;
+    // The shard tells what it believes now; what it told before is older.
+    flow->source[Index(side)] = Endpoint();
+    for (Half& half : flow->half) half.not_before = loop_.now() + kRest;
+  }
+  sockets_.Retarget(shard, slot, side, target);
+}
+
+void Offload::CloseFlow(uint32_t shard, Slot slot) {
+  const Key key = KeyOf(shard, slot);
+  Flow* const flow = Find(key, slot.generation);
+  CHECK(flow != nullptr);
+  Stop(*flow);
+  std::vector<Key> left;
+  for (const Slot at : flow->spec.socket) {
+    auto& flows = open_.at(KeyOf(shard, at)).flows;
+    flows.erase(std::find(flows.begin(), flows.end(), key));
+    left.insert(left.end(), flows.begin(), flows.end());
+  }
+  flows_.erase(key);
+  states_[static_cast<size_t>(State::kSockets)] -= 2;
+  sockets_.CloseFlow(shard, slot);
+  for (const Key other : left) Consider(flows_.at(other));
+}
+
+void Offload::DrainEvents(
+    absl::FunctionRef<void(uint32_t shard, const Event&)> visit) {
+  sockets_.DrainEvents([&](uint32_t shard, const Event& event) {
+    if (event.kind == Event::Kind::kLatched) OnLatched(shard, event);
+    visit(shard, event);
+  });
+}
+
+void Offload::OnLatched(uint32_t shard, const Event& event) {
+  Flow* const flow = Find(KeyOf(shard, event.slot), event.slot.generation);
+  if (flow == nullptr) return;
+  const Endpoint source = event.confirmed ? event.source : Endpoint();
+  Endpoint& known = flow->source[Index(event.side)];
+  if (known != source) {
+    Stop(*flow);
+    known = source;
+  }
+  Consider(*flow);
+}
+
+// ---- what both paths have counted -------------------------------------------
+
+void Offload::Books::Add(const Stats& stats) {
+  // Before that they only note what the sockets have.
+  if (stats.packets == 0) return;
+  packets += stats.packets;
+  bytes += stats.bytes;
+  expected += stats.expected;
+  received += stats.received;
+  late += stats.late;
+  ssrc_changes += stats.ssrc_changes;
+}
+
+FlowReport Offload::Report(uint32_t shard, Slot slot) const {
+  FlowReport report = sockets_.Report(shard, slot);
+  const Flow* const flow = Find(KeyOf(shard, slot), slot.generation);
+  if (flow == nullptr) return report;
+  for (const Side from : kSides) {
+    const Half& half = flow->half[Index(from)];
+    Books books = half.past;
+    SideReport& side = report.side[Index(from)];
+    StreamQuality& quality = side.quality;
+    if (half.has_books) {
+      const Stats stats = table_.ReadStats(SocketOf(*flow, from).cell);
+      books.Add(stats);
+      if (stats.packets != 0 && LastOf(stats) > side.last_packet) {
+        side.last_packet = LastOf(stats);
+        quality.ssrc = stats.ssrc;
+        quality.jitter_ms = JitterMs(stats, flow->spec.clock_hz);
+      }
+    }
+    SideReport& other = report.side[Index(Other(from))];
+    side.packets_in += books.packets;
+    side.bytes_in += books.bytes;
+    other.packets_out += books.packets;
+    other.bytes_out += books.bytes;
+    quality.received += books.received;
+    quality.expected += books.expected;
+    quality.lost = static_cast<int64_t>(quality.expected - quality.received);
+    quality.reordered += books.late;
+    quality.ssrc_changes += static_cast<uint32_t>(books.ssrc_changes);
+  }
+  return report;
+}
+
+Micros Offload::LastPacket(uint32_t shard, Slot slot) const {
+  Micros last = sockets_.LastPacket(shard, slot);
+  const Flow* const flow = Find(KeyOf(shard, slot), slot.generation);
+  if (flow == nullptr) return last;
+  for (const Side from : kSides) {
+    if (!flow->half[Index(from)].has_books) continue;
+    const Stats stats = table_.ReadStats(SocketOf(*flow, from).cell);
+    if (stats.packets != 0) last = std::max(last, LastOf(stats));
+  }
+  return last;
+}
+
+bool Offload::InForce(uint32_t shard, Slot slot, Side from) const {
+  const Flow* const flow = Find(KeyOf(shard, slot), slot.generation);
+  return flow != nullptr && flow->half[Index(from)].state == State::kInForce;
+}
+
+// ---- directions -------------------------------------------------------------
+
+const Offload::Flow* Offload::Find(Key key, uint32_t generation) const {
+  const auto it = flows_.find(key);
+  return it != flows_.end() && it->second.slot.generation == generation
+             ? &it->second
+             : nullptr;
+}
+
+Offload::Flow* Offload::Find(Key key, uint32_t generation) {
+  return const_cast<Flow*>(std::as_const(*this).Find(key, generation));
+}
+
+const Offload::Socket& Offload::SocketOf(const Flow& flow, Side side) const {
+  return open_.at(KeyOf(flow.shard, flow.spec.socket[Index(side)]));
+}
+
+void Offload::SetState(Half& half, State state) {
+  --states_[static_cast<size_t>(half.state)];
+  ++states_[static_cast<size_t>(state)];
+  half.state = state;
+}
+
+bool Offload::MayLeaveSockets(const Flow& flow, Side from) const {
+  if (!on_) return false;
+  const Side to = Other(from);
+  if (!HasRtcp(flow.spec.kind)) return false;  // RTCP, T.38: seldom a packet
+  if (flow.source[0].is_none() || flow.source[1].is_none()) return false;
+  if (flow.spec.target[Index(to)].target.is_none()) return false;  // on hold
+  const Socket& in = SocketOf(flow, from);
+  return in.range != nullptr && in.range->device.ifindex != 0 &&
+         in.flows.size() == 1 && SocketOf(flow, to).flows.size() == 1;
+}
+
+void Offload::Consider(Flow& flow) {
+  for (const Side from : kSides) {
+    Half& half = flow.half[Index(from)];
+    if (half.state != State::kSockets || !MayLeaveSockets(flow, from)) continue;
+    const Side to = Other(from);
+    const auto way =
+        ways_.Watch(SocketOf(flow, to).local.ip, flow.source[Index(to)].ip);
+    if (!way.ok()) {
+      ++counters_.no_way;
+      continue;
+    }
+    half.way = *way;
+    by_way_[*way].push_back(
+        {KeyOf(flow.shard, flow.slot), flow.slot.generation, from});
+    SetState(half, State::kWaiting);
+    Enqueue(flow, from, loop_.now());
+  }
+}
+
+void Offload::Stop(Flow& flow) {
+  for (const Side from : kSides) Stop(flow, from);
+}
+
+void Offload::Stop(Flow& flow, Side from) {
+  Half& half = flow.half[Index(from)];
+  if (half.state == State::kSockets) return;
+  if (half.state != State::kWaiting) Retire(flow, from);
+  auto& users = by_way_.at(half.way);
+  users.erase(std::find(
+      users.begin(), users.end(),
+      HalfId{KeyOf(flow.shard, flow.slot), flow.slot.generation, from}));
+  if (users.empty()) by_way_.erase(half.way);
+  ways_.Release(std::exchange(half.way, 0));
+  SetState(half, State::kSockets);
+}
+
+void Offload::Retire(Flow& flow, Side from) {
+  Half& half = flow.half[Index(from)];
+  const uint32_t cell = SocketOf(flow, from).cell;
+  table_.Retire(cell);
+  rests_[cell] = loop_.now() + kRest;
+  Place& place = places_[half.place];
+  if (--place.users == 0) place.free_at = loop_.now() + kRest;
+  if (half.state == State::kJoining && table_.Joined(cell)) {
+    // It had, and nobody has looked since.
+    sockets_.Pause(flow.shard, flow.slot, from);
+    ++counters_.joined;
+    ++counters_.left;
+  }
+  if (half.state == State::kInForce) ++counters_.left;
+  SetState(half, State::kWaiting);
+}
+
+void Offload::OnWayChanged(Ways::Id id) {
+  const auto it = by_way_.find(id);
+  if (it == by_way_.end()) return;
+  for (const HalfId& user : it->second) {
+    Flow& flow = flows_.at(user.flow);
+    if (flow.half[Index(user.from)].state != State::kWaiting) {
+      Retire(flow, user.from);
+    }
+    Enqueue(flow, user.from, loop_.now());
+  }
+}
+
+// ---- the queue --------------------------------------------------------------
+
+void Offload::Enqueue(Flow& flow, Side from, Micros at) {
+  Half& half = flow.half[Index(from)];
+  half.look_at = at;
+  half.pause = kLook;
+  if (!half.queued) {
+    half.queued = true;
+    queue_.push_back(
+        {KeyOf(flow.shard, flow.slot), flow.slot.generation, from});
+  }
+  if (timer_ == 0) {
+    timer_ = loop_.After(kLook, [this] { LookAround(); });
+  }
+}
+
+void Offload::LookAround() {
+  timer_ = 0;
+  const size_t looks = std::min(queue_.size(), kLooks);
+  for (size_t n = 0; n < looks && !queue_.empty(); ++n) {
+    if (cursor_ >= queue_.size()) cursor_ = 0;
+    const HalfId id = queue_[cursor_];
+    Flow* const flow = Find(id.flow, id.generation);
+    bool again = false;
+    if (flow != nullptr) {
+      Half& half = flow->half[Index(id.from)];
+      again = half.look_at > loop_.now() || Look(*flow, id.from);
+      half.queued = again;
+    }
+    if (again) {
+      ++cursor_;
+    } else {
+      queue_[cursor_] = queue_.back();
+      queue_.pop_back();
+    }
+  }
+  if (!queue_.empty() && timer_ == 0) {
+    timer_ = loop_.After(kLook, [this] { LookAround(); });
+  }
+}
+
+bool Offload::Look(Flow& flow, Side from) {
+  Half& half = flow.half[Index(from)];
+  const uint32_t cell = SocketOf(flow, from).cell;
+  switch (half.state) {
+    case State::kSockets:
+    case State::kInForce: return false;
+    case State::kWaiting: {
+      const Micros free = std::max(half.not_before, rests_[cell]);
+      if (loop_.now() < free) {
+        half.look_at = free;
+        return true;
+      }
+      if (!TryJoin(flow, from)) return false;
+      half.look_at = loop_.now() + kLook;
+      return true;
+    }
+    case State::kJoining: break;
+  }
+  if (table_.Joined(cell)) {
+    SetState(half, State::kInForce);
+    sockets_.Pause(flow.shard, flow.slot, from);
+    ++counters_.joined;
+    return false;
+  }
+  if (const auto sent = sockets_.LastSent(flow.shard, flow.slot, Other(from))) {
+    table_.SetGate(cell, *sent);
+  }
+  half.look_at = loop_.now() + half.pause;
+  half.pause = std::min(half.pause + half.pause, kLookMax);
+  return true;
+}
+
+bool Offload::TryJoin(Flow& flow, Side from) {
+  Half& half = flow.half[Index(from)];
+  const auto hop = ways_.Find(half.way);
+  if (!hop) {
+    ++counters_.no_way;
+    return false;
+  }
+  const Device* const out = FindDevice(hop->ifindex);
+  const Socket& in = SocketOf(flow, from);
+  // tc hands a frame to any device; XDP only to one that takes them, which is
+  // known of those that have the program.
+  if (in.range->device.hook == Hook::kXdp &&
+      (out == nullptr || out->hook != Hook::kXdp)) {
+    ++counters_.no_device;
+    return false;
+  }
+  const auto place = PlaceFor(*hop, out == nullptr ? 0 : out->hop_flags);
+  if (!place.ok()) {
+    ++counters_.no_room;
+    return false;
+  }
+  half.place = *place;
+  const auto rule = RuleOf(flow, from);
+  if (!rule.ok()) {
+    ++(absl::IsResourceExhausted(rule.status()) ? counters_.no_room
+                                                : counters_.no_rule);
+    return false;
+  }
+  if (half.has_books) half.past.Add(table_.ReadStats(in.cell));
+  half.has_books = true;
+  ++places_[*place].users;
+  table_.Join(in.cell, *rule);
+  SetState(half, State::kJoining);
+  half.pause = kLook;
+  return true;
+}
+
+absl::StatusOr<Rule> Offload::RuleOf(const Flow& flow, Side from) {
+  const Side to = Other(from);
+  const Socket& in = SocketOf(flow, from);
+  const Socket& out = SocketOf(flow, to);
+  RuleSpec spec{.from = flow.source[Index(from)],
+                .at = in.local,
+                .out = out.local,
+                .to = flow.source[Index(to)],
+                .nexthop = flow.half[Index(from)].place,
+                // As the socket would mark it.
+                .dscp = out.tos >> 2,
+                .cookie = flow.slot.index};
+  if (flow.spec.kind == FlowKind::kSrtp) spec.flags |= kRuleEnciphered;
+  ASSIGN_OR_RETURN(spec.local, LocalFor(out.local.ip));
+  ASSIGN_OR_RETURN(spec.profile, ProfileFor(flow.spec.clock_hz));
+  return MakeRule(spec);
+}
+
+// ---- places in the program's tables -----------------------------------------
+
+const Offload::Device* Offload::FindDevice(int ifindex) const {
+  for (const Range& range : ranges_) {
+    if (range.device.ifindex == ifindex) return &range.device;
+  }
+  return nullptr;
+}
+
+absl::StatusOr<uint16_t> Offload::PlaceFor(const net::NextHop& hop,
+                                           uint16_t flags) {
+  const HopKey key{hop.ifindex, hop.neighbour, hop.own, hop.mtu};
+  if (const auto it = place_of_.find(key); it != place_of_.end()) {
+    return it->second;
+  }
+  size_t at = places_.size();
+  if (at == kNextHopsMax) {
+    at = 0;
+    while (at < places_.size() &&
+           (places_[at].users != 0 || places_[at].free_at > loop_.now())) {
+      ++at;
+    }
+    if (at == places_.size()) {
+      return absl::ResourceExhaustedError("all next hops are in use");
+    }
+  }
+  NextHop written{};
+  std::copy(hop.neighbour.begin(), hop.neighbour.end(), written.macs);
+  std::copy(hop.own.begin(), hop.own.end(), written.macs + 6);
+  written.ifindex = static_cast<uint32_t>(hop.ifindex);
+  written.mtu = static_cast<uint16_t>(
+      std::min<uint32_t>(hop.mtu, std::numeric_limits<uint16_t>::max()));
+  written.flags = flags;
+  RETURN_IF_ERROR(table_.SetNextHop(static_cast<uint16_t>(at), written));
+  if (at == places_.size()) {
+    places_.emplace_back();
+  } else {
+    place_of_.erase(places_[at].hop);
+  }
+  places_[at] = {.hop = key};
+  place_of_[key] = static_cast<uint16_t>(at);
+  return static_cast<uint16_t>(at);
+}
+
+namespace {
+
+// The index of `value`, taken when it is new.
+template <typename T, typename Write>
+absl::StatusOr<uint16_t> IndexOf(std::vector<T>* known, const T& value,
+                                 size_t most, Write&& write) {
+  const auto it = std::find(known->begin(), known->end(), value);
+  const auto index = static_cast<uint16_t>(it - known->begin());
+  if (it != known->end()) return index;
+  if (known->size() == most) {
+    return absl::ResourceExhaustedError("a table of the program is full");
+  }
+  RETURN_IF_ERROR(write(index));
+  known->push_back(value);
+  return index;
+}
+
+}  // namespace
+
+absl::StatusOr<uint16_t> Offload::LocalFor(const IpAddress& ip) {
+  return IndexOf(&locals_, ip, kLocalsMax,
+                 [&](uint16_t index) { return table_.SetLocal(index, ip); });
+}
+
+absl::StatusOr<uint16_t> Offload::ProfileFor(uint32_t clock_hz) {
+  return IndexOf(&clocks_, clock_hz, kProfilesMax, [&](uint16_t index) {
+    return table_.SetProfile(index, MakeProfile(clock_hz));
+  });
+}
+
+}  // namespace sluice::relay::xdp
