@@ -13,26 +13,29 @@
 namespace sluice::sip {
 
 // The INVITEs that went on because their user had logged in. Their CANCEL and
-// the ACK of their failure go the same way and cannot show why (RFC 3261 22.1),
-// and there is no answer yet to have given the caller leave.
+// their ACK go the same way and cannot show why (RFC 3261 22.1); of a failure
+// there is no answer to have given the caller leave, and a success may come
+// from where another answer did not.
 //
-// Known by source, Call-ID and branch, for kHold to 2 kHold; when kMost come
-// sooner, the older ones go sooner. Only hashes are kept.
+// Known by source and Call-ID, for the CANCEL by the branch, too, for kHold to
+// 2 kHold; when kMost come sooner, the older ones go sooner. Only hashes are
+// kept.
 //
 // Thread: control only.
 class Admitted {
  public:
   // An INVITE rings for three minutes (RFC 3261 16.6 11, timer C).
   static constexpr Micros kHold = Micros::Seconds(240);
-  static constexpr size_t kMost = 65'536;  // twice, 1 MB
+  static constexpr size_t kMost = 65'536;  // twice two hashes, 2 MB
 
   Admitted() : key_(SipHashKey::FromKernel()) {}
-  // REQUIRES of both: the message has a top Via.
+  // REQUIRES of both: the message has a top Via. `request`: CANCEL or ACK.
   void Note(const Message& invite, const IpAddress& from, Micros now);
   bool Has(const Message& request, const IpAddress& from, Micros now) const;
 
  private:
-  uint64_t HashOf(const Message& message, const IpAddress& from) const;
+  uint64_t HashOf(const Message& message, const IpAddress& from,
+                  bool by_branch) const;
 
   const SipHashKey key_;
   absl::flat_hash_set<uint64_t> young_, old_;

@@ -222,9 +222,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::CheckPassage(
   // Where it really goes decides: a stranger's Route must not lead past us, and
   // a party of a call must not lead its requests to others.
   const Message& m = in.message;
-  if (plan->in_dialog &&
-      (m.method() == Method::kAck ||
-       IsHopMark(keys_, plan->hop_mark, m, *plan->next_uri))) {
+  if (plan->in_dialog && IsHopMark(keys_, plan->hop_mark, m, *plan->next_uri)) {
     plan->trusted = true;
   }
   if (plan->trusted) return std::nullopt;

@@ -282,7 +282,11 @@ void StatelessProxy::RecordRoute(const Incoming& in, const Leg& out,
 // caller does not get the callee's leave, which is for his own side.
 void StatelessProxy::MarkHops(const Message& response, const Leg& out,
                               Edit* edit) const {
-  if (response.Find(HeaderId::kRecordRoute) == nullptr) return;
+  // Where we write none of our own, all of them are somebody else's.
+  if (!RecordsRoute(response.method()) ||
+      response.Find(HeaderId::kRecordRoute) == nullptr) {
+    return;
+  }
   const std::string pass = PassMark(keys_, response.top_via()->branch);
   const bool makes_dialog = response.status() > 100 && response.status() < 300;
   std::string behind;

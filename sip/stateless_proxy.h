@@ -36,8 +36,7 @@ namespace sluice::sip {
 //
 // Never relays between strangers (security P16): a request goes on when it is
 // for one of our domains, from a user who has logged in or by a trusted leg, or
-// to the other party of a dialog that was set up through here. An ACK, which
-// begins nothing, goes on in any such dialog.
+// to the other party of a dialog that was set up through here.
 //
 // Thread: control only. Borrows all it is given; `media` may be null.
 class StatelessProxy final : public Handler {

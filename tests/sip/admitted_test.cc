@@ -41,8 +41,14 @@ TEST_F(AdmittedTest, KnowsAnInviteBySourceCallAndBranch) {
   EXPECT_TRUE(Has(1));
   EXPECT_FALSE(Has(2));
   EXPECT_FALSE(Has(1, "z9hG4bKother"));
+  // The ACK of a success has a branch of its own.
+  const std::string ack = Request("ACK", 1, "z9hG4bKother");
+  EXPECT_FALSE(message.Parse(ack));
+  EXPECT_TRUE(admitted.Has(message, ip, now));
   ip = IpAddress::V4(192, 0, 2, 2);
   EXPECT_FALSE(Has(1));
+  EXPECT_FALSE(message.Parse(ack));
+  EXPECT_FALSE(admitted.Has(message, ip, now));
 }
 
 TEST_F(AdmittedTest, HoldsForItsTimeAndForgetsAfterTwice) {

@@ -192,18 +192,36 @@ TEST_F(Passage, OneSpellingOfAContactIsAsGoodAsAnother) {
   EXPECT_EQ(UriOf(bob.Next()), bye.uri);
 }
 
-TEST_F(Passage, AnAckGoesOnInItsDialogWhereverThePartyHasMoved) {
+TEST_F(Passage, AnAckIsNoWayToOthersEither) {
   const std::string ok = Call(Invite(), {});
-  Ask ack{.method = "ACK", .uri = victim.uri("moved")};
+  Ask ack{.method = "ACK", .uri = bob.uri("bob")};
   ack.from = "<sip:eve@elsewhere.test>;tag=e";
   ack.to = "<sip:bob@example.com>;tag=b";
   ack.more = Cat("Route: ", Value(ok, HeaderId::kRecordRoute), "\r\n");
   eve.Request(leg, ack);
-  EXPECT_EQ(UriOf(victim.Next()), ack.uri);
-  ack.call_id = "another";
+  EXPECT_EQ(UriOf(bob.Next()), ack.uri);
+  ack.uri = victim.uri("v");
   eve.Request(leg, ack);
   EXPECT_TRUE(victim.Silent());
   EXPECT_EQ(world.Drops(SipDrop::k_bad_ack), 1u);
+}
+
+TEST_F(Passage, WhatRecordsNoRouteOfOursSignsNoneOfOthers) {
+  const std::string honest =
+      Value(Call(Invite(), {.code = 180}), HeaderId::kRecordRoute);
+  // The same branch and CSeq with another method: the same pass, but nothing of
+  // ours stands above what she writes.
+  for (const char* method : {"OPTIONS", "INFO", "MESSAGE"}) {
+    Ask ask = Invite();
+    ask.method = method;
+    ask.more = Cat("Record-Route: <", victim.uri("v"),
+                   ";lr>\r\nRecord-Route: ", honest, "\r\n");
+    const auto routes = Values(Call(ask, {}), HeaderId::kRecordRoute);
+    ASSERT_EQ(routes.size(), 2u);
+    EXPECT_EQ(routes[1], honest);
+    EXPECT_EQ(Astray({routes[1]}), 403);
+  }
+  EXPECT_TRUE(victim.Silent());
 }
 
 // alice and carol are on one leg, between them stands a proxy on another.
