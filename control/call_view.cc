@@ -148,6 +148,22 @@ CallSummary SessionManager::Summary(const Call& call) const {
   return summary;
 }
 
+absl::StatusOr<CallFlows> SessionManager::FindFlows(
+    std::string_view call_id) const {
+  const Call* call = Lookup(call_id);
+  if (call == nullptr) return absl::NotFoundError("no such call");
+  CallFlows found{.shard = call->shard};
+  for (const Transaction& t : call->transactions) {
+    for (const Fork& fork : t.forks) {
+      const std::vector<Slot>& flows = fork.session.flows;
+      if (fork.session) {
+        found.flows.insert(found.flows.end(), flows.begin(), flows.end());
+      }
+    }
+  }
+  return found;
+}
+
 CallPage SessionManager::ListCalls(size_t offset, size_t limit) const {
   CallPage page{.total = calls_.size()};
   const Call* call = oldest_;

@@ -159,6 +159,15 @@ struct Options<Config::Control> {
 #include "control/options.def"
   }
 };
+#define STORE_OPTION(type, key, initial, rule, when, help) \
+  VISIT(Config::Store, key, rule, when, help)
+template <>
+struct Options<Config::Store> {
+  template <typename Visit>
+  static void Each(Visit&& visit) {
+#include "control/options.def"
+  }
+};
 #define PROCESS_OPTION(type, key, initial, rule, when, help) \
   VISIT(Config::Process, key, rule, when, help)
 template <>
@@ -183,6 +192,7 @@ void EachSection(Visit&& visit) {
   visit("sip.registrar", &Config::sip_registrar);
   visit("sip.auth", &Config::sip_auth);
   visit("sip.dropper", &Config::sip_dropper);
+  visit("store", &Config::store);
   visit("http", &Config::http);
   visit("control", &Config::control);
   visit("process", &Config::process);

@@ -83,6 +83,10 @@ struct Config {
 #define DROPPER_OPTION(...) FIELD(__VA_ARGS__)
 #include "control/options.def"
   } sip_dropper;
+  struct Store {
+#define STORE_OPTION(...) FIELD(__VA_ARGS__)
+#include "control/options.def"
+  } store;
   struct Http {
 #define HTTP_OPTION(...) FIELD(__VA_ARGS__)
 #include "control/options.def"

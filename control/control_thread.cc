@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "control/manager_options.h"
+#include "control/session_restore.h"
 
 namespace sluice::control {
 namespace {
@@ -74,6 +76,12 @@ void OnFastPathLost(const std::string& interface, const std::string& what) {
       .Warn();
 }
 
+Micros WallClock() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return Micros(int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1'000);
+}
+
 absl::Status SipIsOff() {
   return absl::NotFoundError(
       "SIP is off: the configuration has no [[sip.leg]]");
@@ -97,8 +105,14 @@ ControlThread::ControlThread(Options options, relay::ShardPool& pool,
       config_(std::move(options.config)),
       started_(loop_.now()),
       fast_path_(relay::xdp::FastPath::Start(
-          pool, loop_, FastPathInterfaces(config_), OnFastPathLost)),
+          pool, loop_, FastPathInterfaces(config_),
+          config_.store.sessions.empty() ? "" : config_.store.xdp_pins,
+          OnFastPathLost)),
       manager_(ManagerOptions(config_), fast_path_->plane(), started_),
+      capture_(
+          fast_path_->plane(), loop_,
+          [this](const std::string& id) { return manager_.FindFlows(id); },
+          WallClock),
       rpc_(loop_, manager_, RpcOptions(config_)) {
   for (const auto& state : fast_path_->states()) TellFastPath(state);
 }
@@ -114,7 +128,37 @@ ControlThread::~ControlThread() {
   }
 }
 
+absl::Status ControlThread::RestoreSessions() {
+  if (config_.store.sessions.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(journal_, SessionJournal::Open(config_.store.sessions));
+  SessionRestore restore(manager_);
+  journal_->Load(restore);
+  const size_t ended = restore.Finish(journal_.get());
+  if (!journal_->cut().empty()) {
+    log::Line("the end of the session file was damaged and is cut off")
+        .With("why", journal_->cut())
+        .Warn();
+  }
+  log::Line("sessions restored")
+      .With("calls", static_cast<int64_t>(manager_.status().calls))
+      .With("ended", static_cast<int64_t>(ended))
+      .With("why", restore.why())
+      .Info();
+  FlushJournal();
+  return absl::OkStatus();
+}
+
+void ControlThread::FlushJournal() {
+  if (journal_ == nullptr) return;
+  if (const absl::Status status = journal_->Flush(); !status.ok()) {
+    log::Line("the session file is not written")
+        .With("why", std::string(status.message()))
+        .WarnLimited();
+  }
+}
+
 absl::Status ControlThread::Listen() {
+  RETURN_IF_ERROR(RestoreSessions());
   for (const std::string& where : config_.nathelper.listen) {
     RETURN_IF_ERROR(rpc_.Listen(where));
   }
@@ -147,7 +191,9 @@ void ControlThread::SetReady() { SetPhase(Phase::kServing); }
 void ControlThread::Run() {
   loop_.Run();
   if (sip_ != nullptr) sip_->Flush();
+  capture_.Stop("the daemon stops");
   manager_.CloseAll();
+  FlushJournal();
   const std::lock_guard lock(answers_mutex_);
   stopped_ = true;
   answers_.notify_all();
@@ -169,6 +215,9 @@ void ControlThread::OnShardEvents() {
       [this](uint32_t shard, const relay::Event& event) {
         manager_.OnEvent(shard, event);
       });
+  // Before anybody is answered in the next turn; what was answered in this one
+  // is lost with a process that is killed within it.
+  FlushJournal();
   StopIfDone();
 }
 
@@ -296,6 +345,23 @@ absl::Status ControlThread::Offload(bool on) {
            return on;
          })
       .status();
+}
+
+absl::StatusOr<std::shared_ptr<CaptureStream>> ControlThread::StartCapture(
+    const CaptureRequest& request) {
+  return Ask<std::shared_ptr<CaptureStream>>(
+      [this, request] { return capture_.Start(request); });
+}
+
+absl::StatusOr<CaptureView> ControlThread::StopCapture() {
+  return Ask<CaptureView>([this] {
+    capture_.Finish("it was told to end");
+    return capture_.view();
+  });
+}
+
+absl::StatusOr<CaptureView> ControlThread::LastCapture() {
+  return Ask<CaptureView>([this] { return capture_.view(); });
 }
 
 absl::StatusOr<std::vector<SipService::LegView>> ControlThread::Legs() {

@@ -14,10 +14,13 @@
 #include "absl/status/statusor.h"
 #include "base/net/event_loop.h"
 #include "base/net/fd.h"
+#include "control/capture.h"
+#include "control/capture_stream.h"
 #include "control/config.h"
 #include "control/nathelper_rpc.h"
 #include "control/operator_api.h"
 #include "control/process.h"
+#include "control/session_journal.h"
 #include "control/session_manager.h"
 #include "control/sip_service.h"
 #include "relay/shard_pool.h"
@@ -89,6 +92,10 @@ class ControlThread final : public OperatorApi {
   absl::StatusOr<int> Close(const std::string& call_id) override;
   absl::Status Drain(bool on) override;
   absl::Status Offload(bool on) override;
+  absl::StatusOr<std::shared_ptr<CaptureStream>> StartCapture(
+      const CaptureRequest& request) override;
+  absl::StatusOr<CaptureView> StopCapture() override;
+  absl::StatusOr<CaptureView> LastCapture() override;
   absl::StatusOr<std::string> Reload() override;
   absl::StatusOr<std::vector<SipService::LegView>> Legs() override;
   absl::StatusOr<SipService::RegistrationPage> Registrations(
@@ -111,6 +118,9 @@ class ControlThread final : public OperatorApi {
 
   void OnTick();
   void OnShardEvents();
+  // Calls that an earlier process has left.
+  absl::Status RestoreSessions();
+  void FlushJournal();
   void OnSignal();
   void OnStopSignal();
   void SetPhase(Phase phase);
@@ -131,7 +141,9 @@ class ControlThread final : public OperatorApi {
   const Micros started_;
   // Before the manager, whose flows it may lead past the sockets.
   const std::unique_ptr<relay::xdp::FastPath> fast_path_;
+  std::unique_ptr<SessionJournal> journal_;  // null: none is kept
   SessionManager manager_;
+  Capture capture_;  // before the manager goes
   NatHelperRpc rpc_;
   std::unique_ptr<SipService> sip_;  // null: off
   net::Fd signals_;

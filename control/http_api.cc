@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "control/json_view.h"
 #include "control/metrics.h"
+#include "control/pcap.h"
 #include "nlohmann/json.hpp"
 #include "sip/uri.h"
 
@@ -26,6 +27,8 @@ namespace {
 constexpr Micros kStuckFor = Micros::Seconds(1);
 constexpr std::string_view kCallPrefix = "/v1/calls/";
 constexpr std::string_view kTracePrefix = "/v1/trace/";
+constexpr std::string_view kCapture = "/v1/capture";
+constexpr std::string_view kCapturePrefix = "/v1/capture/";
 
 // The one place a Status becomes an HTTP status code (RFC 9110 15).
 int HttpCode(absl::StatusCode code) {
@@ -81,6 +84,10 @@ constexpr Route kRoutes[] = {
     {"/v1/registrations", kRead,
      "SIP: who is where; ?aor=USER@DOMAIN&offset=N&limit=N"},
     {kTracePrefix, kRead, "SIP: the last messages of a call by its ID"},
+    {kCapture, "GET, HEAD, DELETE",
+     "the capture that runs, or the last one; DELETE ends it"},
+    {kCapturePrefix, "GET",
+     "a call's packets, as a pcap; ?seconds=N&bytes=N; control socket only"},
     {"/v1/drain", "POST",
      R"({"on": true} refuses new calls, false takes them)"},
     {"/v1/offload", "POST",
@@ -267,13 +274,14 @@ ApiResponse HttpApi::Answer(const ApiRequest& request, Micros now) {
                                : Offload(request.body, now);
   }
   if (request.method == "DELETE") {
+    if (path == kCapture) return StopCapture(now);
     return Close(path.substr(kCallPrefix.size()), now);
   }
-  return Get(path, query, now);
+  return Get(request, path, query, now);
 }
 
-ApiResponse HttpApi::Get(std::string_view path, std::string_view query,
-                         Micros now) {
+ApiResponse HttpApi::Get(const ApiRequest& request, std::string_view path,
+                         std::string_view query, Micros now) {
   if (path == "/") return Text(200, Index());
   if (path == "/healthz") return Healthz(now);
   if (path == "/readyz") return Readyz(now);
@@ -300,7 +308,46 @@ ApiResponse HttpApi::Get(std::string_view path, std::string_view query,
   if (path.starts_with(kTracePrefix)) {
     return Trace(path.substr(kTracePrefix.size()), now);
   }
+  if (path == kCapture) return LastCapture(now);
+  if (path.starts_with(kCapturePrefix)) {
+    if (!request.control_socket) {
+      return Error(403,
+                   "media is copied by the control socket only, which belongs "
+                   "to the daemon's own user");
+    }
+    return StartCapture(path.substr(kCapturePrefix.size()), query, now);
+  }
   return Call(path.substr(kCallPrefix.size()), now);
+}
+
+ApiResponse HttpApi::StartCapture(std::string_view id, std::string_view query,
+                                  Micros now) {
+  auto call_id = CallId(id);
+  if (!call_id.ok()) return Error(call_id.status());
+  const auto seconds =
+      QueryNumber(query, "seconds", CaptureRequest::kSecondsDefault);
+  if (!seconds || *seconds == 0 || *seconds > CaptureRequest::kSecondsMax) {
+    return Error(400, absl::StrCat("seconds is not a number of 1..",
+                                   CaptureRequest::kSecondsMax));
+  }
+  const auto bytes = QueryNumber(query, "bytes", CaptureRequest::kBytesDefault);
+  if (!bytes || *bytes == 0) return Error(400, "bytes is not a number of 1..");
+  auto stream = AskControl(now, [&] {
+    return api_.StartCapture(
+        {.call_id = *std::move(call_id), .seconds = *seconds, .bytes = *bytes});
+  });
+  if (!stream.ok()) return Error(stream.status());
+  return {.content_type = kPcapContentType, .stream = *std::move(stream)};
+}
+
+ApiResponse HttpApi::StopCapture(Micros now) {
+  const auto view = AskControl(now, [this] { return api_.StopCapture(); });
+  return view.ok() ? Ok(ToJson(*view)) : Error(view.status());
+}
+
+ApiResponse HttpApi::LastCapture(Micros now) {
+  const auto view = AskControl(now, [this] { return api_.LastCapture(); });
+  return view.ok() ? Ok(ToJson(*view)) : Error(view.status());
 }
 
 ApiResponse HttpApi::Call(std::string_view id, Micros now) {

@@ -2,10 +2,13 @@
 #define SLUICE_CONTROL_HTTP_API_H_
 
 #include <cstddef>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/types.h"
+#include "control/capture_stream.h"
 #include "control/operator_api.h"
 
 namespace sluice::control {
@@ -19,6 +22,8 @@ struct ApiRequest {
   std::string origin{};  // the Origin header: only a browser sends it
   // It came by a TCP listener on a loopback address.
   bool loopback_tcp = false;
+  // It came by the control socket, which only its user and root may open.
+  bool control_socket = false;
 };
 
 struct ApiResponse {
@@ -26,6 +31,8 @@ struct ApiResponse {
   std::string content_type = "application/json";
   std::string body{};
   std::string allow{};  // with 405: the methods the path takes
+  // Instead of a body: it comes as time goes by.
+  std::shared_ptr<CaptureStream> stream{};
 };
 
 inline constexpr size_t kCallsPerPageDefault = 100;
@@ -36,7 +43,10 @@ inline constexpr size_t kCallsPerPageMax = 1000;
 //   GET    /  /metrics  /healthz  /readyz
 //   GET    /v1/status  /v1/stats  /v1/calls?offset=&limit=  /v1/calls/ID
 //   GET    /v1/legs  /v1/registrations?aor=&offset=&limit=  /v1/trace/ID
+//   GET    /v1/capture              the capture that runs, or the last one
+//   GET    /v1/capture/ID?seconds=&bytes=   the call's packets, as a pcap
 //   DELETE /v1/calls/ID             close the call
+//   DELETE /v1/capture              end the capture that runs
 //   POST   /v1/drain {"on": bool}   /v1/offload {"on": bool}   /v1/reload
 //
 // ID and aor are percent-encoded octets; aor is "user@domain" or a SIP URI.
@@ -45,7 +55,9 @@ inline constexpr size_t kCallsPerPageMax = 1000;
 // A web page that an operator happens to have open must not reach a daemon on
 // its loopback address. So what changes something refuses a foreign Origin
 // (cross-site request), and a loopback TCP listener refuses a Host that is a
-// name (DNS rebinding). The UNIX socket has its file mode.
+// name (DNS rebinding). The UNIX socket has its file mode. What people say in a
+// call is copied by that one only: any account of the machine may reach a
+// loopback listener.
 //
 // Thread: one; not the control thread.
 class HttpApi {
@@ -57,13 +69,18 @@ class HttpApi {
   ApiResponse Answer(const ApiRequest& request, Micros now);
 
  private:
-  ApiResponse Get(std::string_view path, std::string_view query, Micros now);
+  ApiResponse Get(const ApiRequest& request, std::string_view path,
+                  std::string_view query, Micros now);
   ApiResponse Healthz(Micros now);
   ApiResponse Readyz(Micros now);
   ApiResponse Calls(std::string_view query, Micros now);
   ApiResponse Call(std::string_view id, Micros now);
   ApiResponse Registrations(std::string_view query, Micros now);
   ApiResponse Trace(std::string_view id, Micros now);
+  ApiResponse StartCapture(std::string_view id, std::string_view query,
+                           Micros now);
+  ApiResponse StopCapture(Micros now);
+  ApiResponse LastCapture(Micros now);
   ApiResponse Close(std::string_view id, Micros now);
   ApiResponse Drain(std::string_view body, Micros now);
   ApiResponse Offload(std::string_view body, Micros now);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -131,6 +132,16 @@ class MemoryStream final : public httplib::Stream {
   std::string out_;
 };
 
+std::string StreamHead(const CaptureStream& stream,
+                       const std::string& content_type) {
+  return absl::StrCat("HTTP/1.1 200 OK\r\nContent-Type: ", content_type,
+                      "\r\nTransfer-Encoding: chunked\r\n", kCaptureHeader,
+                      ": ", stream.number(),
+                      "\r\nCache-Control: no-store\r\n"
+                      "X-Content-Type-Options: nosniff\r\n"
+                      "Connection: close\r\n\r\n");
+}
+
 void Fill(const ApiResponse& from, httplib::Response* to) {
   to->status = from.status;
   to->set_content(from.body, from.content_type);
@@ -173,30 +184,51 @@ class HttpCodec::Server final : public httplib::Server {
     });
   }
 
-  std::string Answer(std::string_view head, std::string_view body,
-                     bool loopback_tcp) {
-    loopback_tcp_ = loopback_tcp;
+  Reply Answer(std::string_view head, std::string_view body, const Door& door) {
+    door_ = door;
     const std::string request = std::string(head).append(body);
     MemoryStream stream(request);
     bool closed = false;
     process_request(stream, /*close_connection=*/true, closed, nullptr);
-    return stream.Take();
+    if (stream_ != nullptr) {
+      return {.octets = StreamHead(*stream_, content_type_),
+              .stream = std::move(stream_)};
+    }
+    return {.octets = stream.Take()};
   }
 
  private:
   void Handle(const httplib::Request& in, httplib::Response& out) {
-    Fill(handler_({.method = in.method,
-                   .target = in.target,
-                   .body = in.body,
-                   .host = in.get_header_value("Host"),
-                   .origin = in.get_header_value("Origin"),
-                   .loopback_tcp = loopback_tcp_}),
-         &out);
+    ApiResponse answer = handler_({.method = in.method,
+                                   .target = in.target,
+                                   .body = in.body,
+                                   .host = in.get_header_value("Host"),
+                                   .origin = in.get_header_value("Origin"),
+                                   .loopback_tcp = door_.loopback_tcp,
+                                   .control_socket = door_.control_socket});
+    if (answer.stream != nullptr && in.version == "HTTP/1.0") {
+      answer = {.status = 505,
+                .body = Dump(ErrorJson(
+                    "a capture comes in chunks, which HTTP/1.0 has not"))};
+    }
+    Fill(answer, &out);
+    // What the library makes of it is thrown away: it knows bodies that come
+    // later only where it has the socket.
+    stream_ = std::move(answer.stream);
+    content_type_ = std::move(answer.content_type);
   }
 
   HttpCodec::Handler handler_;
-  bool loopback_tcp_ = false;  // of the request at hand
+  // Of the request at hand.
+  Door door_{};
+  std::shared_ptr<CaptureStream> stream_;
+  std::string content_type_;
 };
+
+void AppendChunk(std::string_view part, std::string* out) {
+  absl::StrAppend(out, absl::Hex(part.size()), "\r\n");
+  out->append(part).append("\r\n");
+}
 
 int64_t HttpFrame(std::string_view buffer) {
   const auto all = static_cast<int64_t>(buffer.size());
@@ -214,25 +246,25 @@ HttpCodec::HttpCodec(Handler handler)
     : server_(std::make_unique<Server>(std::move(handler))) {}
 HttpCodec::~HttpCodec() = default;
 
-std::string HttpCodec::Answer(std::string_view request, bool loopback_tcp) {
+HttpCodec::Reply HttpCodec::Answer(std::string_view request, const Door& door) {
   Head head{.refused = 431, .why = "the head is too long"};
   if (request.substr(0, kHttpHeadBytesMax).find(kEndOfHead) !=
       std::string_view::npos) {
     head = ReadHead(request);
   }
-  std::string answer;
+  Reply answer;
   if (head.refused == 0) {
-    answer = server_->Answer(
-        head.text, request.substr(head.bytes, head.body_bytes), loopback_tcp);
+    answer = server_->Answer(head.text,
+                             request.substr(head.bytes, head.body_bytes), door);
   }
-  if (!answer.empty()) return answer;
+  if (!answer.octets.empty()) return answer;
   const int status = head.refused != 0 ? head.refused : 400;
   const std::string body = Dump(ErrorJson(
       head.refused != 0 ? head.why : "the request could not be read"));
-  return absl::StrCat("HTTP/1.1 ", status, " Refused\r\n",
-                      "Content-Type: application/json\r\n",
-                      "Content-Length: ", body.size(), "\r\n",
-                      "Connection: close\r\n\r\n", body);
+  return {.octets = absl::StrCat("HTTP/1.1 ", status, " Refused\r\n",
+                                 "Content-Type: application/json\r\n",
+                                 "Content-Length: ", body.size(), "\r\n",
+                                 "Connection: close\r\n\r\n", body)};
 }
 
 }  // namespace sluice::control

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <functional>
+#include <memory>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -13,6 +15,7 @@
 #include "base/net/socket.h"
 #include "base/net/stream_server.h"
 #include "base/status_macros.h"
+#include "control/capture_stream.h"
 #include "control/http_api.h"
 #include "control/http_codec.h"
 
@@ -31,6 +34,22 @@ double WallClockSeconds() {
          static_cast<double>(now.tv_nsec) / 1e9;
 }
 
+class CaptureBody final : public net::StreamServer::Source {
+ public:
+  explicit CaptureBody(std::shared_ptr<CaptureStream> stream)
+      : stream_(std::move(stream)) {}
+  bool Read(std::string* out) override {
+    std::string part;
+    const bool more = stream_->Take(net::StreamServer::kSourceBytes, &part);
+    if (!part.empty()) AppendChunk(part, out);
+    if (!more) AppendChunk("", out);
+    return more;
+  }
+
+ private:
+  const std::shared_ptr<CaptureStream> stream_;
+};
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -43,7 +62,7 @@ struct HttpServer::Impl {
   // One listener, one server: a flood on TCP takes no connection of the
   // operator's UNIX socket.
   std::unique_ptr<net::StreamServer> Serve(const HttpOptions& options,
-                                           bool loopback_tcp) {
+                                           HttpCodec::Door door) {
     net::StreamServer::Options limits;
     limits.max_connections = options.max_connections;
     limits.max_frame_bytes = kHttpHeadBytesMax + kHttpBodyBytesMax;
@@ -52,9 +71,12 @@ struct HttpServer::Impl {
     limits.idle_timeout = options.request_timeout;
     return std::make_unique<net::StreamServer>(
         loop, limits, HttpFrame,
-        [this, loopback_tcp](const net::StreamServer::Peer&,
-                             std::string_view frame) {
-          return codec.Answer(frame, loopback_tcp);
+        [this, door](const net::StreamServer::Peer&,
+                     std::string_view frame) -> net::StreamServer::Reply {
+          HttpCodec::Reply reply = codec.Answer(frame, door);
+          if (reply.stream == nullptr) return std::move(reply.octets);
+          return {std::move(reply.octets),
+                  std::make_unique<CaptureBody>(std::move(reply.stream))};
         },
         [](const net::StreamServer::Peer&) { return true; });
   }
@@ -83,14 +105,15 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
     }
     ASSIGN_OR_RETURN(net::Fd listener, net::ListenTcp(*endpoint, kBacklog));
     ASSIGN_OR_RETURN(impl.tcp_endpoint, net::LocalEndpoint(listener.get()));
-    impl.tcp = impl.Serve(options, endpoint->ip.is_loopback());
+    impl.tcp =
+        impl.Serve(options, {.loopback_tcp = endpoint->ip.is_loopback()});
     RETURN_IF_ERROR(impl.tcp->Serve(std::move(listener)));
   }
   if (!options.unix_path.empty()) {
     ASSIGN_OR_RETURN(net::Fd listener,
                      net::ListenUnix(options.unix_path, 0600, kBacklog));
     impl.unix_path = options.unix_path;
-    impl.local = impl.Serve(options, /*loopback_tcp=*/false);
+    impl.local = impl.Serve(options, {.control_socket = true});
     RETURN_IF_ERROR(impl.local->Serve(std::move(listener)));
   }
   impl.thread = std::thread([&impl] { impl.loop.Run(); });

@@ -325,6 +325,17 @@ Json ToJson(const CallPage& page, size_t offset, size_t limit, Micros now) {
           {"calls", std::move(calls)}};
 }
 
+Json ToJson(const CaptureView& capture) {
+  if (capture.number == 0) return {{"capture", 0}, {"running", false}};
+  return {{"capture", capture.number},
+          {"call_id", SafeText(capture.call_id)},
+          {"running", capture.running},
+          {"ended", capture.running ? Json() : Json(capture.ended)},
+          {"packets", capture.packets},
+          {"bytes", capture.bytes},
+          {"lost", capture.lost}};
+}
+
 Json ToJson(const CallView& call, Micros now) {
   Json sessions = Json::array();
   for (const SessionView& session : call.sessions) {

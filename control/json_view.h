@@ -39,6 +39,7 @@ Json ToJson(const DaemonStatus& status, bool ready);
 Json StatsToJson(const OperatorApi& api, Micros now);
 Json ToJson(const CallPage& page, size_t offset, size_t limit, Micros now);
 Json ToJson(const CallView& call, Micros now);
+Json ToJson(const CaptureView& capture);
 // The SIP side; FromSafeText(messages[].text) is what passed.
 Json ToJson(const std::vector<SipService::LegView>& legs);
 Json ToJson(const SipService::RegistrationPage& page, size_t offset,

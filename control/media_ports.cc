@@ -89,14 +89,41 @@ absl::StatusOr<std::vector<Slot>> MediaPorts::Open(uint32_t shard,
   size_t wanted = 0;
   for (const Medium& medium : media) wanted += medium.range;
   sockets.reserve(wanted);
-  for (Medium& medium : media) {
-    if (absl::Status status = OpenRun(shard, interface, medium, sockets, now);
+  const std::vector<uint16_t> bases = std::exchange(wanted_, {});
+  if (!bases.empty() && bases.size() != media.size()) {
+    return absl::InvalidArgumentError("another number of media than of ports");
+  }
+  for (size_t m = 0; m < media.size(); ++m) {
+    Medium& medium = media[m];
+    if (absl::Status status =
+            bases.empty()
+                ? OpenRun(shard, interface, medium, sockets, now)
+                : OpenWanted(shard, interface, medium, bases[m], sockets, now);
         !status.ok()) {
       for (const Slot socket : sockets) Close(shard, socket);
       return status;
     }
   }
   return sockets;
+}
+
+absl::Status MediaPorts::OpenWanted(uint32_t shard, uint8_t interface,
+                                    Medium& medium, uint16_t base,
+                                    std::vector<Slot>& sockets, Micros now) {
+  const Port first = Port::FromHost(base);
+  RETURN_IF_ERROR(
+      interfaces_[interface].pool->TakeThese(first, medium.range, now));
+  RETURN_IF_ERROR(
+      OpenPorts(shard, interface, first, medium.range, sockets, now));
+  medium.base = base;
+  return absl::OkStatus();
+}
+
+std::optional<Endpoint> MediaPorts::LocalOf(uint32_t shard, Slot socket) const {
+  const Holder* const holder = FindHolder(shard, socket);
+  if (holder == nullptr) return std::nullopt;
+  return Endpoint{.ip = interfaces_[holder->interface].config.address,
+                  .port = holder->port};
 }
 
 absl::Status MediaPorts::OpenRun(uint32_t shard, uint8_t interface,

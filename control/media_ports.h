@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -71,6 +72,11 @@ class MediaPorts {
   // whatever the plane said.
   absl::StatusOr<std::vector<Slot>> Open(uint32_t shard, uint8_t interface,
                                          absl::Span<Medium> media, Micros now);
+  // What the next Open takes: these ports, by medium, and no others; empty:
+  // any. For calls that had them before this process was.
+  void Want(std::vector<uint16_t> bases) { wanted_ = std::move(bases); }
+  // Where an open socket is bound.
+  std::optional<Endpoint> LocalOf(uint32_t shard, Slot socket) const;
   // Another group holds this open socket: it is closed by as many Closes.
   void Share(uint32_t shard, Slot socket);
   void Close(uint32_t shard, Slot socket);
@@ -106,6 +112,9 @@ class MediaPorts {
   bool AnyIsTarget(const IpAddress& address, Port base, int range) const;
   absl::Status OpenRun(uint32_t shard, uint8_t interface, Medium& medium,
                        std::vector<Slot>& sockets, Micros now);
+  absl::Status OpenWanted(uint32_t shard, uint8_t interface, Medium& medium,
+                          uint16_t base, std::vector<Slot>& sockets,
+                          Micros now);
   absl::Status OpenPorts(uint32_t shard, uint8_t interface, Port base,
                          int range, std::vector<Slot>& sockets, Micros now);
   const Holder* FindHolder(uint32_t shard, Slot socket) const;
@@ -115,6 +124,7 @@ class MediaPorts {
   ManagerCounters& counters_;
   std::vector<Interface> interfaces_;
   std::vector<std::vector<Holder>> holders_;  // by shard, by slot index
+  std::vector<uint16_t> wanted_;
   size_t sockets_open_ = 0;
   size_t sockets_closing_ = 0;  // of those
   // Targets on our own addresses, with how many media name each.

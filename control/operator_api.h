@@ -2,10 +2,13 @@
 #define SLUICE_CONTROL_OPERATOR_API_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "control/capture.h"
+#include "control/capture_stream.h"
 #include "control/session_manager.h"
 #include "control/sip_service.h"
 #include "relay/counters.h"
@@ -68,6 +71,15 @@ class OperatorApi {
   // Lead media past the sockets (true) or bring all of it back to them; until
   // the next restart. FailedPrecondition: there is no other path.
   virtual absl::Status Offload(bool on) = 0;
+  // Begins to copy the packets of a call. NotFound: no such call;
+  // FailedPrecondition: another capture runs. It ends when the
+  // stream is let go of.
+  virtual absl::StatusOr<std::shared_ptr<CaptureStream>> StartCapture(
+      const CaptureRequest& request) = 0;
+  // Ends the capture that runs, if any: its reader gets what is there by now.
+  virtual absl::StatusOr<CaptureView> StopCapture() = 0;
+  // The capture that runs, or the last one.
+  virtual absl::StatusOr<CaptureView> LastCapture() = 0;
   // Re-read the configuration file; InvalidArgument with FILE:LINE text when it
   // is bad and the old one stays. Returns what changed and what needs a
   // restart.

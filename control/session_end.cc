@@ -10,7 +10,28 @@
 namespace sluice::control {
 
 absl::StatusOr<int> SessionManager::Close(const SessionKey& key) {
-  Call* call = Lookup(key.call_id);
+  Call* const call = Lookup(key.call_id);
+  const auto held = [&] {
+    const Call* const now = Lookup(key.call_id);
+    size_t sum = now == nullptr ? 0 : now->sockets() + 1;
+    if (now != nullptr) {
+      for (const Transaction& t : now->transactions) sum += 1 + t.forks.size();
+    }
+    return sum;
+  };
+  const size_t before = held();
+  auto ended = CloseNow(key, call);
+  // It may free ports and yet end nothing; and what did nothing is nothing to
+  // be told.
+  if (observer_ != nullptr && Lookup(key.call_id) != nullptr &&
+      (ended.ok() || held() != before)) {
+    observer_->OnClosed(key);
+  }
+  return ended;
+}
+
+absl::StatusOr<int> SessionManager::CloseNow(const SessionKey& key,
+                                             Call* call) {
   int ended = 0;
   if (call != nullptr) {
     if (key.cseq.value_or(0) == 0) {

@@ -26,6 +26,12 @@ void SessionManager::OnEvent(uint32_t shard, const relay::Event& event) {
         news->heard[Index(event.side)] = {.source = event.source,
                                           .by = event.by,
                                           .confirmed = event.confirmed};
+        const auto local =
+            ports_.LocalOf(shard, news->socket[Index(event.side)]);
+        if (observer_ != nullptr && local) {
+          observer_->OnConfirmed(news->call->call_id, *local,
+                                 event.confirmed ? event.source : Endpoint());
+        }
       }
       break;
     case relay::Event::Kind::kStopped: break;
@@ -161,6 +167,7 @@ Call& SessionManager::NewCall(const SessionKey& key, uint32_t shard) {
 
 // REQUIRES: its transactions hold nothing any more.
 void SessionManager::Forget(Call& call) {
+  if (observer_ != nullptr) observer_->OnGone(call.call_id);
   if (call.timer != 0) CHECK(timers_.Cancel(call.timer));
   (call.previous == nullptr ? oldest_ : call.previous->next) = call.next;
   (call.next == nullptr ? newest_ : call.next->previous) = call.previous;

@@ -117,6 +117,53 @@ void SessionManager::Reconfigure(const Options& options) {
 absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
     const SessionKey& key, Side side, const IpAddress& local,
     absl::Span<const Media> media) {
+  auto allocated = AllocateNow(key, side, local, media);
+  if (observer_ != nullptr && allocated.ok()) {
+    Transaction* const t = Lookup(key.call_id)->Find(key.id_from, *key.cseq);
+    const Group& group =
+        side == Side::kFrom ? *t->from : t->Find(key.id_to)->group;
+    std::vector<uint16_t> bases;
+    bases.reserve(group.media.size());
+    for (const Medium& medium : group.media) bases.push_back(medium.base);
+    observer_->OnAllocated(key, side, local, media, bases);
+  }
+  return allocated;
+}
+
+absl::Status SessionManager::RestoreAllocated(const SessionKey& key, Side side,
+                                              const IpAddress& local,
+                                              absl::Span<const Media> media,
+                                              std::vector<uint16_t> bases) {
+  ports_.Want(bases);
+  const auto allocated = AllocateNow(key, side, local, media);
+  ports_.Want({});
+  RETURN_IF_ERROR(allocated.status());
+  for (size_t m = 0; m < allocated->size(); ++m) {
+    const uint16_t port = (*allocated)[m].port;
+    if (port != 0 && port != bases[m]) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the call had port ", bases[m], " and would be given ", port));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void SessionManager::RestoreConfirmed(const Endpoint& local,
+                                      const Endpoint& source) {
+  const Media there{.ip = source.ip, .port = source.port.host(), .range = 1};
+  if (CheckTarget(there).ok()) restored_[local] = source;
+}
+
+Endpoint SessionManager::Restored(uint32_t shard, Slot socket) const {
+  if (restored_.empty()) return {};
+  const auto local = ports_.LocalOf(shard, socket);
+  const auto it = local ? restored_.find(*local) : restored_.end();
+  return it == restored_.end() ? Endpoint() : it->second;
+}
+
+absl::StatusOr<std::vector<Allocation>> SessionManager::AllocateNow(
+    const SessionKey& key, Side side, const IpAddress& local,
+    absl::Span<const Media> media) {
   if (absl::Status status = CheckKeyOfOffer(key); !status.ok()) {
     return Count(counters_.allocate_invalid, std::move(status));
   }
@@ -338,6 +385,12 @@ void SessionManager::Aim(const Call& call, const Session& session, size_t flow,
 // ---- Activate ---------------------------------------------------------------
 
 absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
+  auto activated = ActivateNow(key);
+  if (observer_ != nullptr && activated.ok()) observer_->OnActivated(key);
+  return activated;
+}
+
+absl::StatusOr<Activation> SessionManager::ActivateNow(const SessionKey& key) {
   if (absl::Status status = CheckKeyOfOffer(key); !status.ok()) {
     return Count(counters_.activate_invalid, std::move(status));
   }
@@ -525,6 +578,13 @@ absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(
       spec.socket[answerer] = offer.sockets[k];
       spec.target[offerer] = Target(a, i, answer.interface);
       spec.target[answerer] = Target(b, i, offer.interface);
+      for (const int s : {offerer, answerer}) {
+        const Endpoint source = Restored(call.shard, spec.socket[s]);
+        const bool strict = spec.policy[s] == relay::LatchPolicy::kStrict;
+        if (!strict || source == spec.target[s].target) {
+          spec.believed[s] = source;
+        }
+      }
       // A shard that had to stop has closed its sockets by itself.
       const bool open = ports_.IsOpen(call.shard, answer.sockets[k]) &&
                         ports_.IsOpen(call.shard, offer.sockets[k]);
@@ -540,7 +600,9 @@ absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(
       }
       std::vector<FlowNews>& news = news_[call.shard];
       if (news.size() <= flow->index) news.resize(flow->index + 1);
-      news[flow->index] = FlowNews{.generation = flow->generation};
+      news[flow->index] = FlowNews{.generation = flow->generation,
+                                   .call = &call,
+                                   .socket = {spec.socket[0], spec.socket[1]}};
       flows.push_back(*flow);
     }
   }

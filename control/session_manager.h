@@ -22,6 +22,7 @@
 #include "control/config.h"
 #include "control/manager_counters.h"
 #include "control/media_ports.h"
+#include "control/session_observer.h"
 #include "control/session_verbs.h"
 #include "control/target_policy.h"
 #include "relay/media_plane.h"
@@ -59,6 +60,11 @@ struct CallView {
   Micros created{};
   int sockets = 0;
   std::vector<SessionView> sessions{};
+};
+// The flows of a call that are open, all on one shard.
+struct CallFlows {
+  uint32_t shard = 0;
+  std::vector<Slot> flows{};
 };
 struct CallSummary {
   std::string call_id{};
@@ -161,6 +167,21 @@ class SessionManager final : public SessionVerbs {
   // or with 0: all between the two parties, whoever offered (BYE).
   absl::StatusOr<int> Close(const SessionKey& key) override;
 
+  // Whom to tell of everything from now on; null: nobody. It outlives this.
+  void SetObserver(SessionObserver* observer) { observer_ = observer; }
+  // What an earlier manager's observer was told, told again: makes the same
+  // call with the same ports. An error: it could not, and the call is to be
+  // closed. No observer is told of it.
+  absl::Status RestoreAllocated(const SessionKey& key, Side side,
+                                const IpAddress& local,
+                                absl::Span<const Media> media,
+                                std::vector<uint16_t> bases);
+  // Before the flow on that port of ours is opened, and until EndRestoring. One
+  // that would not be believed today is not.
+  void RestoreConfirmed(const Endpoint& local, const Endpoint& source);
+  // Everything of a call is told: what was not used is forgotten.
+  void EndRestoring() { restored_.clear(); }
+
   // What the shards told.
   void OnEvent(uint32_t shard, const relay::Event& event);
   // Looks at what has run out. About ten times a second: verbs take the time
@@ -183,6 +204,7 @@ class SessionManager final : public SessionVerbs {
 
   CallPage ListCalls(size_t offset, size_t limit) const;
   absl::StatusOr<CallView> FindCall(std::string_view call_id) const;
+  absl::StatusOr<CallFlows> FindFlows(std::string_view call_id) const;
   ManagerStatus status() const;
   const ManagerCounters& counters() const { return counters_; }
   const MediaPorts& ports() const { return ports_; }
@@ -193,6 +215,8 @@ class SessionManager final : public SessionVerbs {
   // What a shard last said about the sources of a flow, by its slot's index.
   struct FlowNews {
     uint32_t generation = 0;  // 0: no flow
+    const Call* call = nullptr;
+    Slot socket[2]{};  // by Side that it faces
     struct Heard {
       Endpoint source{};
       relay::LatchedBy by{};
@@ -208,6 +232,12 @@ class SessionManager final : public SessionVerbs {
   absl::Status CheckReach(const Transaction* transaction, Side side,
                           uint8_t interface,
                           absl::Span<const Media> media) const;
+  absl::StatusOr<std::vector<Allocation>> AllocateNow(
+      const SessionKey& key, Side side, const IpAddress& local,
+      absl::Span<const Media> media);
+  absl::StatusOr<Activation> ActivateNow(const SessionKey& key);
+  absl::StatusOr<int> CloseNow(const SessionKey& key, Call* call);
+  Endpoint Restored(uint32_t shard, Slot socket) const;
   absl::StatusOr<std::vector<Allocation>> Repeat(const Call& call,
                                                  Transaction& transaction,
                                                  Side side, Fork* fork,
@@ -296,6 +326,9 @@ class SessionManager final : public SessionVerbs {
   Call* oldest_ = nullptr;
   Call* newest_ = nullptr;
   std::vector<std::vector<FlowNews>> news_;  // by shard, by slot index
+  SessionObserver* observer_ = nullptr;
+  // Who was believed on a port of ours before this process was.
+  absl::flat_hash_map<Endpoint, Endpoint> restored_;
 };
 
 }  // namespace sluice::control

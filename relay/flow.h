@@ -51,6 +51,8 @@ struct Flow {
   FlowKind kind = FlowKind::kRtp;
   LatchPolicy policy[2] = {LatchPolicy::kSdpFirst,
                            LatchPolicy::kSdpFirst};  // by Side
+  // What comes in is copied for a capture.
+  bool watched = false;
   uint32_t rtp_flow = FlowSide::kNone;  // kRtcp: whose latch decides
   uint32_t rtp_generation = 0;
   FlowSide side[2];  // by Side

@@ -74,6 +74,17 @@ class Latch {
     window_end_ = window_end;
   }
 
+  // As `Reset`, and this source is believed for good: it was before, and who
+  // says so can vouch for it.
+  void Believe(const SideTarget& target, const Endpoint& source) noexcept {
+    Reset(target, Micros());
+    source_ = source;
+    state_ = State::kConfirmed;
+    by_ = source == target.target         ? LatchedBy::kSdp
+          : source.ip == target.target.ip ? LatchedBy::kSameAddress
+                                          : LatchedBy::kLearnt;
+  }
+
   // What signalling says now. Returns whether the latch was let go.
   bool Retarget(const SideTarget& target, Micros window_end) noexcept;
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -26,6 +27,14 @@ struct SideReport {
 };
 struct FlowReport {
   SideReport side[2]{};  // by Side
+};
+
+// A packet of a watched flow as it came in.
+struct PacketCopy {
+  Micros at{};          // SystemClock
+  uint32_t length = 0;  // from the IP header on
+  // IP header, UDP, payload; not all of it where it is long.
+  std::span<const uint8_t> octets{};
 };
 
 // The data plane as the session manager sees it: shards that take sockets and
@@ -58,6 +67,8 @@ class MediaPlane {
     Slot socket[2]{};
     Slot rtp_flow{};
     SideTarget target[2]{};
+    // Who was believed before this process was; none: nobody.
+    Endpoint believed[2]{};
   };
   // A socket may be in several flows, facing the same side in all.
   virtual absl::StatusOr<Slot> OpenFlow(uint32_t shard,
@@ -84,6 +95,16 @@ class MediaPlane {
   // Hands every waiting event to `visit`.
   virtual void DrainEvents(
       absl::FunctionRef<void(uint32_t shard, const Event&)> visit) = 0;
+
+  // Copies what comes in on this flow, from both parties and by whichever path
+  // it goes, until it is told not to or the flow is closed.
+  virtual void Watch(uint32_t, Slot, bool /*on*/) {}
+  // Hands every waiting copy to `visit`: of one port in the order in which they
+  // came. Its octets are gone when it returns. A plane that is watched must be
+  // drained, or copies are lost (and counted).
+  virtual void DrainCopies(absl::FunctionRef<void(const PacketCopy&)>) {}
+  // Packets of watched flows of which there is no copy, ever.
+  virtual uint64_t CopiesLost() const { return 0; }
 };
 
 }  // namespace sluice::relay

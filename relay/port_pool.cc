@@ -67,6 +67,26 @@ absl::StatusOr<Port> PortPool::Take(int count, Micros now) {
   return PortAt(*start);
 }
 
+absl::Status PortPool::TakeThese(Port first, int count, Micros now) {
+  EndQuarantines(now);
+  if (count < 1 || count > kRunMax || first < first_ ||
+      first.host() - first_.host() + static_cast<uint32_t>(count) > size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        count, " ports from ", first.host(), " on are not of the range"));
+  }
+  const Offset start = first.host() - first_.host();
+  if (FreeFrom(start, count) < count) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("of ", count, " ports from ", first.host(),
+                     " on one is taken or resting"));
+  }
+  for (int i = 0; i < count; ++i) {
+    Move(start + static_cast<Offset>(i), State::kTaken);
+  }
+  taken_ += static_cast<uint32_t>(count);
+  return absl::OkStatus();
+}
+
 void PortPool::Release(Port port, Micros now) {
   CHECK(IsTaken(port));
   EndQuarantines(now);

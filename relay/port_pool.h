@@ -46,6 +46,9 @@ class PortPool {
   // other half stays usable for other runs of one only if the pool is otherwise
   // exhausted (such a port may be odd).
   absl::StatusOr<Port> Take(int count, Micros now);
+  // These very ports. AlreadyExists: one of them is not free; InvalidArgument:
+  // one is not of the pool.
+  absl::Status TakeThese(Port first, int count, Micros now);
   // Each port goes back on its own (sockets close one by one).
   // REQUIRES: IsTaken(port).
   void Release(Port port, Micros now);

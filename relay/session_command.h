@@ -106,6 +106,7 @@ struct Command {
     kOpenFlow,     // everything below
     kRetarget,     // slot (flow), side, target[side]
     kPause,        // slot (flow), side: another path has its packets now
+    kWatch,        // slot (flow), on: its packets are copied for a capture
     kCloseFlow,    // slot (flow)
     kStop,         // close everything, report it, leave the loop
   };
@@ -114,12 +115,14 @@ struct Command {
   LatchPolicy policy[2] = {LatchPolicy::kSdpFirst,
                            LatchPolicy::kSdpFirst};  // by Side
   Side side = Side::kFrom;
+  bool on = false;
   int32_t fd = -1;
   Slot slot{};
   Slot socket[2]{};  // by Side
   Slot rtp_flow{};   // kRtcp: the flow whose latch decides (may be none)
   uint32_t clock_hz = 8000;  // RTP clock of the medium, for jitter
   SideTarget target[2]{};    // by Side
+  Endpoint believed[2]{};    // by Side; kOpenFlow: confirmed from the start
 };
 static_assert(std::is_trivially_copyable_v<Command> && sizeof(Command) <= 192);
 

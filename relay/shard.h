@@ -14,6 +14,7 @@
 #include "relay/forwarder.h"
 #include "relay/rtp.h"
 #include "relay/session_command.h"
+#include "relay/watch_queue.h"
 
 namespace sluice::relay {
 
@@ -37,6 +38,8 @@ class Shard {
   struct Options {
     uint32_t sockets = 0;  // capacity
     Micros learn_window = Micros::Seconds(3);
+    // Takes the packets of watched flows; null: nobody watches.
+    WatchQueue* copies = nullptr;
   };
 
   Shard(Engine& engine, const Options& options, FlowTable& flows,
@@ -124,6 +127,7 @@ class Shard {
       case Command::Kind::kOpenFlow: return OpenFlow(c);
       case Command::Kind::kRetarget: return Retarget(c);
       case Command::Kind::kPause: return Pause(c);
+      case Command::Kind::kWatch: return Watch(c);
       case Command::Kind::kCloseFlow: return CloseFlow(c.slot);
       case Command::Kind::kStop: return Stop();
     }
@@ -158,11 +162,21 @@ class Shard {
       socket.faces = s;
       flow.policy[Index(s)] = c.policy[Index(s)];
       side.cells.Reset(c.clock_hz);
-      side.latch.Reset(c.target[Index(s)], now_ + options_.learn_window);
+      const Endpoint& believed = c.believed[Index(s)];
+      if (believed.is_none()) {
+        side.latch.Reset(c.target[Index(s)], now_ + options_.learn_window);
+      } else {
+        side.latch.Believe(c.target[Index(s)], believed);
+      }
       Aim(side, socket);
       Arm(side.socket);
     }
     flow.generation.store(c.slot.generation, std::memory_order_release);
+    for (Side s : {Side::kFrom, Side::kTo}) {
+      if (flow.side[Index(s)].latch.believed()) {
+        Tell(Untold{Event::Kind::kLatched, s, c.slot.index});
+      }
+    }
   }
 
   void Retarget(const Command& c) noexcept {
@@ -184,6 +198,14 @@ class Shard {
     flow.side[Index(c.side)].cells.stream.Pause();
   }
 
+  void Watch(const Command& c) noexcept {
+    Flow& flow = flows_[c.slot.index];
+    if (flow.generation.load(std::memory_order_relaxed) != c.slot.generation) {
+      return;
+    }
+    flow.watched = c.on && options_.copies != nullptr;
+  }
+
   void CloseFlow(Slot slot) noexcept {
     Flow& flow = flows_[slot.index];
     CHECK(flow.generation.load(std::memory_order_relaxed) == slot.generation);
@@ -193,6 +215,7 @@ class Shard {
       while (*at != slot.index) at = &flows_[*at].side[Index(s)].next;
       *at = side.next;
     }
+    flow.watched = false;
     flow.generation.store(0, std::memory_order_release);
   }
 
@@ -401,6 +424,9 @@ class Shard {
     }
     Flow& flow = flows_[index];
     const Side in = socket.faces;
+    // Whatever becomes of it, on the line that Decide() looks at anyway.
+    if (flow.watched) [[unlikely]]
+      Copy(socket, c);
     const Verdict verdict = Decide(
         flow, in,
         {.source = c.source, .payload = c.payload, .truncated = c.truncated},
@@ -413,6 +439,16 @@ class Shard {
     }
     if (!verdict.send) return Drop(c.tag.buffer, verdict.reason);
     Send(flow, index, in, c);
+  }
+
+  [[gnu::noinline, gnu::cold]] void Copy(const RelaySocket& socket,
+                                         const net::Completion& c) noexcept {
+    const Slot at{.index = c.tag.socket, .generation = socket.generation};
+    if (options_.copies->Push(now_, c.source, at, c.payload)) {
+      counters_.watch_copied.Add(1);
+    } else {
+      counters_.watch_lost.Add(1);
+    }
   }
 
   void Send(Flow& flow, uint32_t index, Side in,

@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <deque>
 #include <future>
+#include <span>
 #include <thread>
 #include <type_traits>
 
@@ -24,6 +26,8 @@
 #include "base/slot_map.h"
 #include "base/status_macros.h"
 #include "relay/shard.h"
+#include "relay/udp_header.h"
+#include "relay/watch_queue.h"
 
 namespace sluice::relay {
 namespace {
@@ -85,6 +89,7 @@ struct ShardHandle {
   ShardCounters counters;
   CommandQueue commands;
   EventQueue events;
+  WatchQueue copies;
   std::thread thread;
 
   // Control thread only.
@@ -94,6 +99,13 @@ struct ShardHandle {
   // sent in order before anything else.
   std::deque<Command> backlog;
   bool stopped = false;
+  // Where each socket is bound, by its slot's index.
+  struct Bound {
+    uint32_t generation = 0;
+    Endpoint local{};
+  };
+  std::vector<Bound> bound;
+  uint64_t copies_lost = 0;  // here
 };
 
 struct ShardPool::Impl {
@@ -169,7 +181,8 @@ void ShardPool::Impl::Run(ShardHandle& shard, std::unique_ptr<Engine> engine,
   // On this thread, so that the memory is the core's own (NUMA first touch).
   Shard<Engine> loop(*engine,
                      {.sockets = options.sockets_per_shard,
-                      .learn_window = options.learn_window},
+                      .learn_window = options.learn_window,
+                      .copies = &shard.copies},
                      shard.flows, shard.counters, shard.commands, shard.events);
   using Turn = typename Shard<Engine>::Turn;
   for (Turn turn = Turn::kQuiet; turn != Turn::kStopped;) {
@@ -340,6 +353,8 @@ absl::StatusOr<Slot> ShardPool::OpenSocket(uint32_t shard,
         absl::StrFormat("shard %d is behind with its commands", shard));
   }
   [[maybe_unused]] const int passed_on = fd.Release();
+  if (slot.index >= s.bound.size()) s.bound.resize(slot.index + size_t{1});
+  s.bound[slot.index] = {.generation = slot.generation, .local = local};
   return slot;
 }
 
@@ -368,6 +383,7 @@ absl::StatusOr<Slot> ShardPool::OpenFlow(uint32_t shard, const FlowSpec& spec) {
     command.policy[i] = spec.policy[i];
     command.socket[i] = spec.socket[i];
     command.target[i] = spec.target[i];
+    command.believed[i] = spec.believed[i];
   }
   if (!impl_->Push(s, command)) {
     s.flow_slots.Free(slot);
@@ -441,6 +457,48 @@ void ShardPool::Pause(uint32_t shard, Slot flow, Side from) {
   CHECK(s.flow_slots.Has(flow));
   impl_->PushSurely(
       s, Command{.kind = Command::Kind::kPause, .side = from, .slot = flow});
+}
+
+void ShardPool::Watch(uint32_t shard, Slot flow, bool on) {
+  ShardHandle& s = *impl_->shards[shard];
+  // One that is not open any more has nothing to show.
+  if (!s.flow_slots.Has(flow)) return;
+  impl_->PushSurely(
+      s, Command{.kind = Command::Kind::kWatch, .on = on, .slot = flow});
+}
+
+void ShardPool::DrainCopies(absl::FunctionRef<void(const PacketCopy&)> visit) {
+  std::array<uint8_t, kIpUdpBytesMax + WatchedPacket::kBytesMax> packet;
+  for (auto& shard : impl_->shards) {
+    // No more than there can be now: the shard may be quicker than this.
+    for (uint32_t n = 0; n < WatchQueue::kCapacity; ++n) {
+      const WatchedPacket* const copy = shard->copies.Front();
+      if (copy == nullptr) break;
+      const ShardHandle::Bound& at = shard->bound[copy->socket.index];
+      if (at.generation != copy->socket.generation) {
+        // Its port is another socket's by now.
+        ++shard->copies_lost;
+      } else {
+        const std::span<const uint8_t> payload(copy->payload, copy->captured);
+        const size_t headers =
+            WriteIpUdp(copy->source, at.local, copy->length, payload,
+                       std::span(packet).first<kIpUdpBytesMax>());
+        std::copy(payload.begin(), payload.end(), packet.begin() + headers);
+        visit({.at = copy->at,
+               .length = static_cast<uint32_t>(headers) + copy->length,
+               .octets = std::span(packet).first(headers + copy->captured)});
+      }
+      shard->copies.Pop();
+    }
+  }
+}
+
+uint64_t ShardPool::CopiesLost() const {
+  uint64_t lost = 0;
+  for (const auto& shard : impl_->shards) {
+    lost += shard->copies_lost + shard->counters.watch_lost.Get();
+  }
+  return lost;
 }
 
 void ShardPool::DrainEvents(

@@ -70,6 +70,9 @@ class ShardPool final : public MediaPlane {
   void Pause(uint32_t shard, Slot flow, Side from) override;
   void DrainEvents(
       absl::FunctionRef<void(uint32_t shard, const Event&)> visit) override;
+  void Watch(uint32_t shard, Slot flow, bool on) override;
+  void DrainCopies(absl::FunctionRef<void(const PacketCopy&)> visit) override;
+  uint64_t CopiesLost() const override;
 
  private:
   struct Impl;

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "base/nearest.h"
 #include "base/types.h"
+#include "tools/ctl/capture.h"
 #include "tools/ctl/client.h"
 #include "tools/ctl/text.h"
 #include "tools/ctl/verbs.h"
@@ -31,6 +32,7 @@ struct CommandLine {
   RegistrationsOptions registrations;
   DrainOptions drain;
   std::string offload;
+  CaptureOptions capture;
   WatchOptions watch;
   bool watch_stats = false;
 };
@@ -135,6 +137,23 @@ void Describe(CLI::App* app, CommandLine* line) {
   offload->add_option("on|off", line->offload, "Which of the two")
       ->required()
       ->check(CLI::IsMember({"on", "off"}));
+  CLI::App* capture = app->add_subcommand(
+      "capture", "Copy the packets of a call into a file (pcap)");
+  capture->add_option("CALL-ID", line->call_id, "As `calls` shows it")
+      ->required();
+  capture->add_option("-w,--write", line->capture.file, "The file; - is stdout")
+      ->required()
+      ->type_name("FILE");
+  capture->add_option("--seconds", line->capture.seconds, "For how long (10)")
+      ->check(CLI::Range(1, 3600))
+      ->type_name("N");
+  capture
+      ->add_option("--bytes", line->capture.bytes,
+                   "How long the file may become (64 MiB)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  capture->add_flag("--force", line->capture.force,
+                    "Write over a file that is there");
   app->add_subcommand("reload", "Read the configuration file again");
   app->add_subcommand("version", "Versions of sluicectl and of the daemon");
 }
@@ -176,6 +195,7 @@ ExitCode Run(const std::string& verb, const CommandLine& line,
   if (verb == "top") return Top(session, line.watch);
   if (verb == "drain") return Drain(session, line.drain);
   if (verb == "offload") return Offload(session, line.offload == "on");
+  if (verb == "capture") return Capture(session, line.call_id, line.capture);
   if (verb == "reload") return Reload(session);
   return Version(session);
 }
@@ -193,9 +213,9 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "sluicectl: %s\n", why.c_str());
     return kUsage;
   }
-  const bool names_call = app.got_subcommand("call") ||
-                          app.got_subcommand("close") ||
-                          app.got_subcommand("trace");
+  const bool names_call =
+      app.got_subcommand("call") || app.got_subcommand("close") ||
+      app.got_subcommand("capture") || app.got_subcommand("trace");
   if (names_call && line.call_id.empty()) {
     std::fprintf(stderr, "sluicectl: an empty CALL-ID names no call\n");
     return kUsage;

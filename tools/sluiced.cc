@@ -28,6 +28,7 @@
 #include "control/process.h"
 #include "relay/port_pool.h"
 #include "relay/shard_pool.h"
+#include "relay/xdp/fast_path.h"
 
 namespace sluice {
 namespace {
@@ -41,6 +42,7 @@ struct CommandLine {
   std::string log_level;
   bool check = false;
   bool print_config = false;
+  bool detach = false;
 };
 
 // nullopt when all is said and done, with the exit code in `exit_code`.
@@ -56,6 +58,9 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv,
                "Only say whether the configuration is good");
   app.add_flag("--print-config", line.print_config,
                "Print the effective configuration with every key explained");
+  app.add_flag("--detach", line.detach,
+               "Take everything of ours off the network devices (XDP, tc): "
+               "what a killed daemon has left, or a running one has");
   app.add_option("--log-level", line.log_level,
                  "debug, info, warn or error (trace is debug); outweighs the "
                  "file")
@@ -247,6 +252,18 @@ absl::Status RunDaemon(const CommandLine& line, const Config& config) {
   return absl::OkStatus();
 }
 
+int Detach(const Config& config) {
+  const auto removed = relay::xdp::FastPath::DetachAll(config.store.xdp_pins);
+  if (!removed.ok()) {
+    std::fprintf(stderr, "sluiced: %s\n",
+                 std::string(removed.status().message()).c_str());
+    return kRuntimeFailure;
+  }
+  for (const std::string& line : *removed) std::puts(line.c_str());
+  if (removed->empty()) std::puts("there is nothing of ours");
+  return kOk;
+}
+
 int Main(int argc, char** argv) {
   int exit_code = kOk;
   const auto line = ParseCommandLine(argc, argv, &exit_code);
@@ -266,6 +283,8 @@ int Main(int argc, char** argv) {
     std::puts("the configuration is good");
     return kOk;
   }
+
+  if (line->detach) return Detach(*config);
 
   const absl::Status status = RunDaemon(*line, *config);
   log::Flush();

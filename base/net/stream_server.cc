@@ -198,7 +198,7 @@ bool StreamServer::MakeRoom() {
     return std::tuple(c.reading_since, c.id);
   };
   for (const auto& [id, c] : connections_) {
-    if (c->has_output()) continue;
+    if (c->has_output() || c->rest != nullptr) continue;
     if (oldest == nullptr || rank(*c) < rank(*oldest)) oldest = c.get();
   }
   if (oldest == nullptr) return false;
@@ -214,6 +214,9 @@ void StreamServer::OnIo(uint64_t id, uint32_t events) {
   if (found == connections_.end()) return;
   Connection& c = *found->second;
   Next next = Next::kGoOn;
+  if (c.rest != nullptr && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+    return Close(id);
+  }
   if (!c.ending && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
     next = Read(c);
   }
@@ -264,10 +267,10 @@ StreamServer::Next StreamServer::HandleFrames(Connection& c) {
     }
     if (length == 0 || length > rest.size()) break;
 
-    const std::string reply = handler_(c.peer, rest.substr(0, length));
+    Reply reply = handler_(c.peer, rest.substr(0, length));
     used += length;
     c.reading_since = loop_.now();
-    if (reply.empty()) {
+    if (reply.octets.empty()) {
       c.ending = true;
       break;
     }
@@ -275,7 +278,9 @@ StreamServer::Next StreamServer::HandleFrames(Connection& c) {
     // Send first what the kernel will take: only what a client leaves unread
     // counts against it.
     if (!c.has_output()) c.writing_since = loop_.now();
-    c.out.append(reply);
+    c.out.append(reply.octets);
+    c.rest = std::move(reply.rest);
+    if (c.rest != nullptr) c.ending = true;
     if (Write(c) == Next::kClose) return Next::kClose;
     if (c.out.size() - c.out_sent > options_.max_write_bytes) {
       ++counters_.slow_readers;
@@ -288,6 +293,24 @@ StreamServer::Next StreamServer::HandleFrames(Connection& c) {
 }
 
 StreamServer::Next StreamServer::Write(Connection& c) {
+  for (size_t total = 0;;) {
+    if (Send(c) == Next::kClose) return Next::kClose;
+    // A source is asked only when the client has taken what there was, and the
+    // others have their turn in between.
+    if (c.has_output() || c.rest == nullptr || total >= kStreamBytesPerTurn) {
+      break;
+    }
+    const bool more = c.rest->Read(&c.out);
+    if (!more) c.rest.reset();
+    if (!c.has_output()) break;
+    c.writing_since = loop_.now();
+    total += c.out.size();
+  }
+  const bool done = !c.has_output() && c.rest == nullptr;
+  return c.ending && done ? Next::kClose : Next::kGoOn;
+}
+
+StreamServer::Next StreamServer::Send(Connection& c) {
   while (c.has_output()) {
     // MSG_NOSIGNAL: a client that has gone is an error, not a signal.
     const ssize_t n = send(c.fd.get(), c.out.data() + c.out_sent,
@@ -306,12 +329,13 @@ StreamServer::Next StreamServer::Write(Connection& c) {
     c.out_sent = 0;
     if (c.in.empty()) c.reading_since = loop_.now();
   }
-  return c.ending ? Next::kClose : Next::kGoOn;
+  return Next::kGoOn;
 }
 
 void StreamServer::Rearm(Connection& c) {
   const uint32_t interest = (c.ending ? 0u : uint32_t{EPOLLIN}) |
-                            (c.has_output() ? uint32_t{EPOLLOUT} : 0u);
+                            (c.has_output() ? uint32_t{EPOLLOUT} : 0u) |
+                            (c.rest != nullptr ? uint32_t{EPOLLRDHUP} : 0u);
   if (interest != c.interest) {
     c.interest = interest;
     loop_.Modify(c.fd.get(), interest);
@@ -319,7 +343,9 @@ void StreamServer::Rearm(Connection& c) {
   // A frame and a reply each have their own second, whatever the other does.
   Micros deadline(INT64_MAX);
   if (c.has_output()) deadline = c.writing_since + options_.frame_timeout;
-  if (!c.in.empty()) {
+  if (c.rest != nullptr) {
+    if (!c.has_output()) deadline = loop_.now() + kSourceLook;
+  } else if (!c.in.empty()) {
     deadline = std::min(deadline, c.reading_since + options_.frame_timeout);
   } else if (!c.has_output()) {
     deadline = c.reading_since + options_.idle_timeout;
@@ -332,6 +358,12 @@ void StreamServer::Rearm(Connection& c) {
 }
 
 void StreamServer::OnDeadline(uint64_t id) {
+  const auto found = connections_.find(id);
+  if (found != connections_.end() && found->second->rest != nullptr &&
+      !found->second->has_output()) {
+    found->second->deadline = Micros();  // has passed
+    return OnIo(id, 0);
+  }
   ++counters_.timed_out;
   Close(id);
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -30,6 +31,10 @@ namespace sluice::net {
 // is being answered is never closed for another. Out of descriptors
 // (EMFILE): a reserve descriptor is given up to accept and close at once, so
 // that the loop does not spin (F9).
+//
+// A reply may go on for as long as its Source has something to say; it has no
+// deadline then but for what waits to be sent. Its client is watched: one that
+// closes, or shuts its sending side down, is closed at once.
 //
 // A client may send its next request before it has read the last reply, and may
 // shut its sending side down and still be answered. One that does not read is
@@ -70,9 +75,26 @@ class StreamServer {
   // < 0 nonsense (the connection is closed). Must decide from the first
   // max_frame_bytes.
   using Framer = std::function<int64_t(std::string_view buffer)>;
-  // Returns the bytes to answer; empty: close without a word.
-  using Handler =
-      std::function<std::string(const Peer&, std::string_view frame)>;
+  // The rest of a reply, made as time goes by. Destroyed when the connection
+  // is, or after its last word.
+  class Source {
+   public:
+    virtual ~Source() = default;
+    // Appends what there is by now to `out`, at most about kSourceBytes. False:
+    // that was all of it, and the connection ends when it is sent.
+    virtual bool Read(std::string* out) = 0;
+  };
+  struct Reply {
+    Reply(std::string all) : octets(std::move(all)) {}
+    Reply(std::string first, std::unique_ptr<Source> source)
+        : octets(std::move(first)), rest(std::move(source)) {}
+    std::string octets;              // empty: close without a word
+    std::unique_ptr<Source> rest{};  // null: that is all
+  };
+  static constexpr size_t kSourceBytes = 64 * 1024;
+  // How often a source is asked that had nothing.
+  static constexpr Micros kSourceLook = Micros::Millis(20);
+  using Handler = std::function<Reply(const Peer&, std::string_view frame)>;
   // False: the connection is closed unread and counted as peers_refused.
   using Acceptor = std::function<bool(const Peer&)>;
 
@@ -99,6 +121,7 @@ class StreamServer {
     std::string in;   // at most max_frame_bytes
     std::string out;  // at most max_write_bytes beyond out_sent
     size_t out_sent = 0;
+    std::unique_ptr<Source> rest{};
     // Nothing more is read; closed when `out` is sent.
     bool ending = false;
     uint32_t interest = 0;   // what epoll was last told
@@ -128,6 +151,7 @@ class StreamServer {
   Next Read(Connection& c);
   Next HandleFrames(Connection& c);
   Next Write(Connection& c);
+  Next Send(Connection& c);
   // Tells epoll and the timer what the connection now waits for.
   void Rearm(Connection& c);
   void OnDeadline(uint64_t id);

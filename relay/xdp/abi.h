@@ -118,7 +118,7 @@ struct Rule {
 struct Stats {
   __u64 packets;  // sent on
   __u64 bytes;    // of UDP payload
-  __u64 last_ns;  // CLOCK_MONOTONIC; 0: never
+  __u64 last_ns;  // CLOCK_BOOTTIME; 0: never
   __u32 debt_ns;  // at last_ns, how far the flow was ahead of its rate
   __u32 ssrc;
   __u32 ext_seq;    // the highest sequence number, cycles in the upper half
@@ -163,7 +163,7 @@ struct NextHop {
 
 // In `mirror`: this, and `captured` octets of the frame as it came in.
 struct Mirrored {
-  __u64 ns;  // CLOCK_MONOTONIC
+  __u64 ns;  // CLOCK_BOOTTIME
   __u32 cookie;
   __u16 length;  // of the frame, from the Ethernet header on
   __u16 captured;

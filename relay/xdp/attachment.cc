@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "relay/xdp/kernel_objects.h"
+#include "relay/xdp/pins.h"
 
 namespace sluice::relay::xdp {
 namespace {
@@ -174,40 +175,6 @@ absl::Status Refused(const Program& program, const Device& device, Hook hook,
 }
 
 // --- Pins --------------------------------------------------------------------
-
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-// Makes the folders of a pin that are not there, for their owner only.
-absl::Status MakeFolderOf(const std::string& pin) {
-  if (pin.front() != '/' || pin.back() == '/') {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the pin ", pin, " is to be an absolute path of a file"));
-  }
-  std::vector<std::string> missing;
-  std::string folder = FolderOf(pin);
-  while (!Exists(folder) && folder != "/") {
-    missing.push_back(folder);
-    folder = FolderOf(folder);
-  }
-  RETURN_IF_ERROR(IsBpfFs(folder, pin));
-  // What lies in a BPF file system.
-  if (pin.find('.', folder.size()) != std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the pin ", pin,
-                     " has a dot in its name, which a BPF file system does "
-                     "not take: write another character"));
-  }
-  for (; !missing.empty(); missing.pop_back()) {
-    if (mkdir(missing.back().c_str(), 0700) != 0 && errno != EEXIST) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "making the folder ", missing.back(), ": ", std::strerror(errno)));
-    }
-  }
-  return absl::OkStatus();
-}
 
 // In place of what is there, in one step.
 absl::Status PinLink(int link_fd, const std::string& pin) {

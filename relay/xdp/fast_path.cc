@@ -49,16 +49,24 @@ std::string HintOf(const Finding& finding) {
                       finding.mend);
 }
 
+uint32_t CellsOf(const FastPath::Interface& interface) {
+  return interface.last_port - interface.first_port + 1u;
+}
+
 bool Spoils(const Finding& finding) {
   return finding.certain && finding.harm != Finding::Harm::kSlow;
 }
 
 class KernelFastPath final : public FastPath {
  public:
-  KernelFastPath(MediaPlane& sockets, net::EventLoop& loop, Tell tell)
-      : sockets_(sockets), loop_(loop), tell_(std::move(tell)) {}
+  KernelFastPath(MediaPlane& sockets, net::EventLoop& loop,
+                 const std::string& pins, Tell tell)
+      : sockets_(sockets), loop_(loop), tell_(std::move(tell)) {
+    if (!pins.empty()) pins_ = absl::StrCat(pins, "/abi", kAbiVersion);
+  }
   ~KernelFastPath() override {
     if (timer_ != 0) loop_.Cancel(timer_);
+    if (adopt_timer_ != 0) loop_.Cancel(adopt_timer_);
   }
 
   void Begin(const std::vector<Interface>& interfaces);
@@ -73,7 +81,8 @@ class KernelFastPath final : public FastPath {
 
  private:
   absl::Status Load(const std::vector<Interface>& interfaces);
-  void Take(const Interface& interface, State* state);
+  void Take(const Interface& interface, uint32_t base, State* state);
+  void EndInheritance();
   Attachment* AttachmentOf(uint32_t ifindex) const;
   // Attaches as `mode` says and what is found about the device allows.
   absl::StatusOr<Attachment*> Attach(const Device& device, Mode mode,
@@ -81,18 +90,28 @@ class KernelFastPath final : public FastPath {
   absl::StatusOr<Attachment*> AttachAs(const Device& device, Mode mode,
                                        State* state);
   void Check();
+  std::string PinOf(const Device& device) const;
 
   MediaPlane& sockets_;
   net::EventLoop& loop_;
   const Tell tell_;
+  std::string pins_;  // "": nothing is pinned
   std::vector<State> states_;
   // In the order of their making: the offload writes to the program to its end.
   std::unique_ptr<Program> program_;
   KernelWays ways_;
   std::vector<std::unique_ptr<Attachment>> attachments_;
   std::optional<Offload> offload_;
-  net::EventLoop::TimerId timer_ = 0;
+  net::EventLoop::TimerId timer_ = 0, adopt_timer_ = 0;
 };
+
+// In a BPF file system no name has a dot.
+std::string KernelFastPath::PinOf(const Device& device) const {
+  if (pins_.empty()) return "";
+  std::string name = device.name;
+  std::replace(name.begin(), name.end(), '.', '_');
+  return absl::StrCat(pins_, "/link_", name);
+}
 
 Mode ModeOf(const std::string& text) {
   if (text == "native") return Mode::kNative;
@@ -116,8 +135,11 @@ void KernelFastPath::Begin(const std::vector<Interface>& interfaces) {
     return;
   }
   offload_.emplace(sockets_, *program_, ways_, loop_);
+  uint32_t base = 0;
   for (size_t i = 0; i < interfaces.size(); ++i) {
-    if (states_[i].reason.empty()) Take(interfaces[i], &states_[i]);
+    if (ModeOf(interfaces[i].mode) == Mode::kOff) continue;
+    Take(interfaces[i], base, &states_[i]);
+    base += CellsOf(interfaces[i]);
   }
   if (attachments_.empty()) {
     offload_.reset();
@@ -125,21 +147,50 @@ void KernelFastPath::Begin(const std::vector<Interface>& interfaces) {
     return;
   }
   timer_ = loop_.Every(kCheck, [this] { Check(); });
+  if (!program_->inherited()) return;
+  offload_->Inherit();
+  adopt_timer_ = loop_.After(kAdopt, [this] { EndInheritance(); });
+}
+
+void KernelFastPath::EndInheritance() {
+  adopt_timer_ = 0;
+  const size_t left = offload_->EndInheritance();
+  tell_("", absl::StrCat(offload_->counters().adopted,
+                         " directions of flows of an earlier process adopted, ",
+                         left, " ended"));
 }
 
 absl::Status KernelFastPath::Load(const std::vector<Interface>& interfaces) {
-  Program::Options options{.cells = 0};
+  Program::Options options{.cells = 0, .pins = pins_};
+  std::vector<NamedRange> ranges;
   for (const Interface& interface : interfaces) {
     if (ModeOf(interface.mode) == Mode::kOff) continue;
-    options.cells += interface.last_port - interface.first_port + 1u;
+    ranges.push_back({.local = interface.local,
+                      .first_port = interface.first_port,
+                      .count = static_cast<uint16_t>(CellsOf(interface)),
+                      .base = options.cells});
+    options.cells += CellsOf(interface);
   }
-  ASSIGN_OR_RETURN(program_, Program::Load(options));
+  auto program = Program::Load(options);
+  if (!program.ok() && !pins_.empty() &&
+      !absl::IsPermissionDenied(program.status())) {
+    tell_("",
+          absl::StrCat("killed, the daemon will take the forwarding along: ",
+                       program.status().message()));
+    pins_.clear();
+    options.pins.clear();
+    program = Program::Load(options);
+  }
+  RETURN_IF_ERROR(program.status());
+  program_ = *std::move(program);
+  if (program_->inherited()) RETURN_IF_ERROR(program_->ForgetUnless(ranges));
   return ways_.Start(loop_, [this](Ways::Id id) {
     if (offload_) offload_->OnWayChanged(id);
   });
 }
 
-void KernelFastPath::Take(const Interface& interface, State* state) {
+void KernelFastPath::Take(const Interface& interface, uint32_t base,
+                          State* state) {
   const auto device = FindDevice(interface.local);
   if (!device.ok()) {
     state->reason = std::string(device.status().message());
@@ -156,12 +207,13 @@ void KernelFastPath::Take(const Interface& interface, State* state) {
       {.local = interface.local,
        .first_port = interface.first_port,
        .last_port = interface.last_port,
-       .device = {
-           .ifindex = static_cast<int>(device->ifindex),
-           .hook = native ? Offload::Hook::kXdp : Offload::Hook::kTc,
-           // What a veth transmits is lost unless its peer has a program, too.
-           .hop_flags = static_cast<uint16_t>(
-               device->driver == "veth" ? kNextHopNeverTransmit : 0)}});
+       .device =
+           {.ifindex = static_cast<int>(device->ifindex),
+            .hook = native ? Offload::Hook::kXdp : Offload::Hook::kTc,
+            // What a veth transmits is lost unless its peer has a program, too.
+            .hop_flags = static_cast<uint16_t>(
+                device->driver == "veth" ? kNextHopNeverTransmit : 0)}},
+      base);
   if (!added.ok()) {
     state->reason = std::string(added.message());
     return;
@@ -208,7 +260,8 @@ absl::StatusOr<Attachment*> KernelFastPath::AttachAs(const Device& device,
     hints.push_back(HintOf(finding));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<Attachment> attachment,
-                   Attachment::Attach(*program_, device, {.mode = mode}));
+                   Attachment::Attach(*program_, device,
+                                      {.mode = mode, .pin = PinOf(device)}));
   state->hints = std::move(hints);
   attachments_.push_back(std::move(attachment));
   return attachments_.back().get();
@@ -270,10 +323,17 @@ std::vector<FastPath::Number> KernelFastPath::Numbers() const {
 
 }  // namespace
 
+absl::StatusOr<std::vector<std::string>> FastPath::DetachAll(
+    const std::string& pins) {
+  return xdp::DetachAll(pins);
+}
+
 std::unique_ptr<FastPath> FastPath::Start(
     MediaPlane& sockets, net::EventLoop& loop,
-    const std::vector<Interface>& interfaces, Tell tell) {
-  auto path = std::make_unique<KernelFastPath>(sockets, loop, std::move(tell));
+    const std::vector<Interface>& interfaces, const std::string& pins,
+    Tell tell) {
+  auto path =
+      std::make_unique<KernelFastPath>(sockets, loop, pins, std::move(tell));
   path->Begin(interfaces);
   return path;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/address.h"
 #include "base/net/event_loop.h"
 #include "relay/media_plane.h"
@@ -47,9 +48,19 @@ class FastPath {
     bool is_gauge = false;
   };
 
+  // `pins`: a folder in a BPF file system. With one, a daemon that is killed
+  // leaves program and rules at work, and the next one adopts the flows that it
+  // opens with believed sources within kAdopt; what it does not vouch for ends.
+  // "": the program goes with the process.
+  static constexpr Micros kAdopt = Micros::Seconds(5);
   static std::unique_ptr<FastPath> Start(
       MediaPlane& sockets, net::EventLoop& loop,
-      const std::vector<Interface>& interfaces, Tell tell);
+      const std::vector<Interface>& interfaces, const std::string& pins,
+      Tell tell);
+  // Takes all of ours off the devices of this network namespace and out of
+  // `pins`: a line for each thing removed. For when no daemon runs.
+  static absl::StatusOr<std::vector<std::string>> DetachAll(
+      const std::string& pins);
   virtual ~FastPath() = default;
 
   // To be used in place of `sockets`.

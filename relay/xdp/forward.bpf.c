@@ -503,7 +503,8 @@ INLINE enum Verdict OnDatagram(void* ctx, const enum Hook hook, const int in6,
     }
   }
 
-  const __u64 now = bpf_ktime_get_ns();
+  // As the sockets' clock: a sleep of the machine is time, too.
+  const __u64 now = bpf_ktime_get_boot_ns();
   const int joining = packet->state != kRuleInForce && stats->packets == 0;
   if (joining && !(rtp && Joins(stats, rule, profile, packet, now)))
     return k_pass_joining;

@@ -32,9 +32,14 @@ class NoFastPath final : public FastPath {
 
 }  // namespace
 
+absl::StatusOr<std::vector<std::string>> FastPath::DetachAll(
+    const std::string&) {
+  return absl::FailedPreconditionError("this build has no XDP");
+}
+
 std::unique_ptr<FastPath> FastPath::Start(
     MediaPlane& sockets, net::EventLoop&,
-    const std::vector<Interface>& interfaces, Tell) {
+    const std::vector<Interface>& interfaces, const std::string&, Tell) {
   return std::make_unique<NoFastPath>(sockets, interfaces);
 }
 

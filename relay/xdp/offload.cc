@@ -1,7 +1,12 @@
 #include "relay/xdp/offload.h"
 
+#include <linux/if_ether.h>
+
 #include <algorithm>
+#include <cstring>
+#include <iterator>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,13 +20,22 @@ namespace {
 constexpr Micros kRest = Micros::Seconds(RuleTable::kRestSeconds);
 constexpr Side kSides[] = {Side::kFrom, Side::kTo};
 
+// Of the codecs' clocks (RFC 3551 6, RFC 7587, video). The party names its own,
+// so that others share the place without one: their jitter is not told.
+constexpr uint32_t kClocks[] = {0,      8'000,  11'025, 12'000, 16'000, 22'050,
+                                24'000, 32'000, 44'100, 48'000, 90'000};
+static_assert(std::size(kClocks) <= kProfilesMax);
+
+uint16_t ProfileOf(uint32_t clock_hz) {
+  const auto* at = std::find(std::begin(kClocks), std::end(kClocks), clock_hz);
+  return at == std::end(kClocks)
+             ? uint16_t{0}
+             : static_cast<uint16_t>(at - std::begin(kClocks));
+}
+
 double JitterMs(const Stats& stats, uint32_t clock_hz) {
   if (clock_hz == 0) return 0;
   return static_cast<double>(stats.jitter_q4) / 16 * 1000 / clock_hz;
-}
-
-Micros LastOf(const Stats& stats) {
-  return Micros(static_cast<int64_t>(stats.last_ns / 1000));
 }
 
 }  // namespace
@@ -36,23 +50,93 @@ Offload::Offload(MediaPlane& sockets, RuleTable& table, Ways& ways,
 
 Offload::~Offload() {
   if (timer_ != 0) loop_.Cancel(timer_);
+  EndInheritance();
   for (auto& [key, flow] : flows_) Stop(flow);
 }
 
-absl::Status Offload::AddRange(const Range& range) {
+absl::Status Offload::AddRange(const Range& range, uint32_t base) {
   CHECK(open_.empty() && range.first_port <= range.last_port);
+  if (ranges_.empty()) {
+    for (uint16_t i = 0; i < std::size(kClocks); ++i) {
+      RETURN_IF_ERROR(table_.SetProfile(i, MakeProfile(kClocks[i])));
+    }
+  }
   const uint32_t count = range.last_port - range.first_port + 1u;
-  if (table_.cells() - cells_used_ < count) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the XDP program has ", table_.cells(), " cells, ",
-                     cells_used_, " of them taken: no room for ", count));
+  if (base > table_.cells() || table_.cells() - base < count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the XDP program has ", table_.cells(), " cells: no ",
+                     count, " from ", base, " on"));
   }
   RETURN_IF_ERROR(table_.SetRange(range.local, range.first_port,
-                                  static_cast<uint16_t>(count), cells_used_));
+                                  static_cast<uint16_t>(count), base));
   ranges_.push_back(range);
-  bases_.push_back(cells_used_);
-  cells_used_ += count;
+  bases_.push_back(base);
   return absl::OkStatus();
+}
+
+void Offload::Inherit() {
+  CHECK(open_.empty());
+  for (uint16_t i = 0; i < kNextHopsMax; ++i) {
+    const auto hop = table_.ReadNextHop(i);
+    if (!hop || hop->ifindex == 0) continue;
+    HopKey key{static_cast<int>(hop->ifindex), {}, {}, hop->mtu};
+    std::copy(hop->macs, hop->macs + 6, std::get<1>(key).begin());
+    std::copy(hop->macs + 6, hop->macs + 12, std::get<2>(key).begin());
+    places_.resize(i + size_t{1});
+    places_[i].hop = key;
+    place_of_[key] = i;
+  }
+  for (uint16_t i = 0; i < kLocalsMax; ++i) {
+    const auto ip = table_.ReadLocal(i);
+    if (!ip || *ip == IpAddress::V4(0, 0, 0, 0)) break;
+    locals_.push_back(*ip);
+  }
+  inherited_.resize(table_.cells());
+  for (uint32_t cell = 0; cell < table_.cells(); ++cell) {
+    const Rule rule = table_.ReadRule(cell);
+    if (rule.state == kRuleOff) continue;
+    inherited_[cell] = true;
+    // No rule is to find another hop there than its own.
+    places_.resize(std::max(places_.size(), rule.nexthop + size_t{1}));
+    ++places_[rule.nexthop].users;
+  }
+}
+
+size_t Offload::EndInheritance() {
+  size_t left = 0;
+  for (uint32_t cell = 0; cell < inherited_.size(); ++cell) {
+    if (!inherited_[cell]) continue;
+    LeavePlace(table_.ReadRule(cell).nexthop);
+    table_.Retire(cell);
+    rests_[cell] = loop_.now() + kRest;
+    ++left;
+  }
+  inherited_.clear();
+  return left;
+}
+
+void Offload::LeavePlace(uint16_t index) {
+  Place& place = places_[index];
+  CHECK(place.users > 0);
+  if (--place.users == 0) place.free_at = loop_.now() + kRest;
+}
+
+bool Offload::TryAdopt(Half& half, uint32_t cell, const Rule& rule) {
+  if (inherited_.empty() || !inherited_[cell]) return false;
+  inherited_[cell] = false;
+  Rule there = table_.ReadRule(cell);
+  LeavePlace(there.nexthop);
+  // What the switch-over and a mirror have left there.
+  there.gate = rule.gate;
+  there.state = rule.state;
+  there.flags &= static_cast<uint16_t>(~kRuleMirror);
+  if (std::memcmp(&there, &rule, sizeof(rule)) == 0 && table_.Joined(cell)) {
+    half.has_books = true;
+    return true;
+  }
+  table_.Retire(cell);
+  rests_[cell] = loop_.now() + kRest;
+  return false;
 }
 
 void Offload::RemoveDevice(int ifindex) {
@@ -67,6 +151,7 @@ void Offload::RemoveDevice(int ifindex) {
 
 void Offload::SetOn(bool on) {
   on_ = on;
+  if (!on) EndInheritance();
   for (auto& [key, flow] : flows_) {
     if (!on) Stop(flow);
     Consider(flow);
@@ -189,6 +274,11 @@ void Offload::Books::Add(const Stats& stats) {
   received += stats.received;
   late += stats.late;
   ssrc_changes += stats.ssrc_changes;
+  newest = stats;
+}
+
+Micros Offload::Books::last() const {
+  return Micros(static_cast<int64_t>(newest.last_ns / 1000));
 }
 
 FlowReport Offload::Report(uint32_t shard, Slot slot) const {
@@ -201,13 +291,12 @@ FlowReport Offload::Report(uint32_t shard, Slot slot) const {
     SideReport& side = report.side[Index(from)];
     StreamQuality& quality = side.quality;
     if (half.has_books) {
-      const Stats stats = table_.ReadStats(SocketOf(*flow, from).cell);
-      books.Add(stats);
-      if (stats.packets != 0 && LastOf(stats) > side.last_packet) {
-        side.last_packet = LastOf(stats);
-        quality.ssrc = stats.ssrc;
-        quality.jitter_ms = JitterMs(stats, flow->spec.clock_hz);
-      }
+      books.Add(table_.ReadStats(SocketOf(*flow, from).cell));
+    }
+    if (books.last() > side.last_packet) {
+      side.last_packet = books.last();
+      quality.ssrc = books.newest.ssrc;
+      quality.jitter_ms = JitterMs(books.newest, flow->spec.clock_hz);
     }
     SideReport& other = report.side[Index(Other(from))];
     side.packets_in += books.packets;
@@ -228,11 +317,42 @@ Micros Offload::LastPacket(uint32_t shard, Slot slot) const {
   const Flow* const flow = Find(KeyOf(shard, slot), slot.generation);
   if (flow == nullptr) return last;
   for (const Side from : kSides) {
-    if (!flow->half[Index(from)].has_books) continue;
-    const Stats stats = table_.ReadStats(SocketOf(*flow, from).cell);
-    if (stats.packets != 0) last = std::max(last, LastOf(stats));
+    const Half& half = flow->half[Index(from)];
+    if (!half.has_books) continue;
+    Books books = half.past;
+    books.Add(table_.ReadStats(SocketOf(*flow, from).cell));
+    last = std::max(last, books.last());
   }
   return last;
+}
+
+// ---- what is watched --------------------------------------------------------
+
+void Offload::Watch(uint32_t shard, Slot slot, bool on) {
+  if (Flow* const flow = Find(KeyOf(shard, slot), slot.generation)) {
+    flow->watched = on;
+    for (const Side from : kSides) {
+      const State state = flow->half[Index(from)].state;
+      if (state == State::kJoining || state == State::kInForce) {
+        table_.SetMirror(SocketOf(*flow, from).cell, on);
+      }
+    }
+  }
+  sockets_.Watch(shard, slot, on);
+}
+
+void Offload::DrainCopies(absl::FunctionRef<void(const PacketCopy&)> visit) {
+  sockets_.DrainCopies(visit);
+  // One that cannot be read now can be next time.
+  table_
+      .DrainMirror([&](const Mirrored& head, std::span<const uint8_t> frame) {
+        // Ethernet goes: the sockets' copies have none.
+        if (frame.size() <= ETH_HLEN || head.length <= ETH_HLEN) return;
+        visit({.at = Micros(static_cast<int64_t>(head.ns / 1000)),
+               .length = head.length - uint32_t{ETH_HLEN},
+               .octets = frame.subspan(ETH_HLEN)});
+      })
+      .IgnoreError();
 }
 
 bool Offload::InForce(uint32_t shard, Slot slot, Side from) const {
@@ -286,7 +406,7 @@ void Offload::Consider(Flow& flow) {
       continue;
     }
     half.way = *way;
-    by_way_[*way].push_back(
+    by_way_[*way].insert(
         {KeyOf(flow.shard, flow.slot), flow.slot.generation, from});
     SetState(half, State::kWaiting);
     Enqueue(flow, from, loop_.now());
@@ -302,9 +422,7 @@ void Offload::Stop(Flow& flow, Side from) {
   if (half.state == State::kSockets) return;
   if (half.state != State::kWaiting) Retire(flow, from);
   auto& users = by_way_.at(half.way);
-  users.erase(std::find(
-      users.begin(), users.end(),
-      HalfId{KeyOf(flow.shard, flow.slot), flow.slot.generation, from}));
+  users.erase(HalfId{KeyOf(flow.shard, flow.slot), flow.slot.generation, from});
   if (users.empty()) by_way_.erase(half.way);
   ways_.Release(std::exchange(half.way, 0));
   SetState(half, State::kSockets);
@@ -315,8 +433,7 @@ void Offload::Retire(Flow& flow, Side from) {
   const uint32_t cell = SocketOf(flow, from).cell;
   table_.Retire(cell);
   rests_[cell] = loop_.now() + kRest;
-  Place& place = places_[half.place];
-  if (--place.users == 0) place.free_at = loop_.now() + kRest;
+  LeavePlace(half.place);
   if (half.state == State::kJoining && table_.Joined(cell)) {
     // It had, and nobody has looked since.
     sockets_.Pause(flow.shard, flow.slot, from);
@@ -431,7 +548,8 @@ bool Offload::TryJoin(Flow& flow, Side from) {
   const auto place = PlaceFor(*hop, out == nullptr ? 0 : out->hop_flags);
   if (!place.ok()) {
     ++counters_.no_room;
-    return false;
+    half.not_before = loop_.now() + kRest;  // by then one may be free
+    return true;
   }
   half.place = *place;
   const auto rule = RuleOf(flow, from);
@@ -440,6 +558,15 @@ bool Offload::TryJoin(Flow& flow, Side from) {
                                                 : counters_.no_rule);
     return false;
   }
+  if (TryAdopt(half, in.cell, *rule)) {
+    table_.SetMirror(in.cell, flow.watched);
+    ++places_[*place].users;
+    SetState(half, State::kInForce);
+    sockets_.Pause(flow.shard, flow.slot, from);
+    ++counters_.adopted;
+    return true;
+  }
+  if (rests_[in.cell] > loop_.now()) return true;
   if (half.has_books) half.past.Add(table_.ReadStats(in.cell));
   half.has_books = true;
   ++places_[*place].users;
@@ -460,10 +587,11 @@ absl::StatusOr<Rule> Offload::RuleOf(const Flow& flow, Side from) {
                 .nexthop = flow.half[Index(from)].place,
                 // As the socket would mark it.
                 .dscp = out.tos >> 2,
-                .cookie = flow.slot.index};
+                .cookie = in.cell};
   if (flow.spec.kind == FlowKind::kSrtp) spec.flags |= kRuleEnciphered;
+  if (flow.watched) spec.flags |= kRuleMirror;
   ASSIGN_OR_RETURN(spec.local, LocalFor(out.local.ip));
-  ASSIGN_OR_RETURN(spec.profile, ProfileFor(flow.spec.clock_hz));
+  spec.profile = ProfileOf(flow.spec.clock_hz);
   return MakeRule(spec);
 }
 
@@ -478,7 +606,9 @@ const Offload::Device* Offload::FindDevice(int ifindex) const {
 
 absl::StatusOr<uint16_t> Offload::PlaceFor(const net::NextHop& hop,
                                            uint16_t flags) {
-  const HopKey key{hop.ifindex, hop.neighbour, hop.own, hop.mtu};
+  const auto mtu = static_cast<uint16_t>(
+      std::min<uint32_t>(hop.mtu, std::numeric_limits<uint16_t>::max()));
+  const HopKey key{hop.ifindex, hop.neighbour, hop.own, mtu};
   if (const auto it = place_of_.find(key); it != place_of_.end()) {
     return it->second;
   }
@@ -497,8 +627,7 @@ absl::StatusOr<uint16_t> Offload::PlaceFor(const net::NextHop& hop,
   std::copy(hop.neighbour.begin(), hop.neighbour.end(), written.macs);
   std::copy(hop.own.begin(), hop.own.end(), written.macs + 6);
   written.ifindex = static_cast<uint32_t>(hop.ifindex);
-  written.mtu = static_cast<uint16_t>(
-      std::min<uint32_t>(hop.mtu, std::numeric_limits<uint16_t>::max()));
+  written.mtu = mtu;
   written.flags = flags;
   RETURN_IF_ERROR(table_.SetNextHop(static_cast<uint16_t>(at), written));
   if (at == places_.size()) {
@@ -533,12 +662,6 @@ absl::StatusOr<uint16_t> IndexOf(std::vector<T>* known, const T& value,
 absl::StatusOr<uint16_t> Offload::LocalFor(const IpAddress& ip) {
   return IndexOf(&locals_, ip, kLocalsMax,
                  [&](uint16_t index) { return table_.SetLocal(index, ip); });
-}
-
-absl::StatusOr<uint16_t> Offload::ProfileFor(uint32_t clock_hz) {
-  return IndexOf(&clocks_, clock_hz, kProfilesMax, [&](uint16_t index) {
-    return table_.SetProfile(index, MakeProfile(clock_hz));
-  });
 }
 
 }  // namespace sluice::relay::xdp

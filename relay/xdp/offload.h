@@ -7,9 +7,11 @@
 #include <deque>
 #include <optional>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/container/node_hash_map.h"
 #include "absl/functional/function_ref.h"
@@ -94,8 +96,17 @@ class Offload final : public MediaPlane {
   Offload(const Offload&) = delete;
   Offload& operator=(const Offload&) = delete;
 
-  // ResourceExhausted: no cells for so many ports. Before any socket is opened.
-  absl::Status AddRange(const Range& range);
+  // Its ports are the cells from `base` on. InvalidArgument: there are not so
+  // many. Before any socket is opened.
+  absl::Status AddRange(const Range& range, uint32_t base);
+  // The table is an earlier process's. A flow that is opened with sources that
+  // are believed from the start goes on by the rule that is in force for it,
+  // if that is to the letter what it would be given now. Before any socket is
+  // opened.
+  void Inherit();
+  // Who has not been vouched for by now is gone: retires the rest of its rules.
+  // How many there were.
+  size_t EndInheritance();
   // Its packets do not come by the program any more: they are the sockets' from
   // here on.
   void RemoveDevice(int ifindex);
@@ -133,6 +144,11 @@ class Offload final : public MediaPlane {
   }
   void DrainEvents(
       absl::FunctionRef<void(uint32_t shard, const Event&)> visit) override;
+  void Watch(uint32_t shard, Slot flow, bool on) override;
+  void DrainCopies(absl::FunctionRef<void(const PacketCopy&)> visit) override;
+  uint64_t CopiesLost() const override {
+    return sockets_.CopiesLost() + table_.MirrorLost();
+  }
 
  private:
   enum class State : uint8_t { kSockets, kWaiting, kJoining, kInForce };
@@ -154,7 +170,10 @@ class Offload final : public MediaPlane {
   struct Books {
     uint64_t packets = 0, bytes = 0, expected = 0, received = 0;
     uint64_t late = 0, ssrc_changes = 0;
+    Stats newest{};  // of the rule that was in force last
     void Add(const Stats& stats);
+    // last_ns, in the sockets' clock; 0: never.
+    Micros last() const;
   };
   // One direction: what comes from one side.
   struct Half {
@@ -175,12 +194,17 @@ class Offload final : public MediaPlane {
     // Confirmed sources; none: not (yet).
     Endpoint source[2]{};  // by Side
     Half half[2]{};        // by Side that sends
+    bool watched = false;  // the copies of its rules go into the mirror
   };
   struct HalfId {
     Key flow = 0;
     uint32_t generation = 0;
     Side from = Side::kFrom;
     friend bool operator==(const HalfId&, const HalfId&) = default;
+    template <typename H>
+    friend H AbslHashValue(H h, const HalfId& id) {
+      return H::combine(std::move(h), id.flow, id.generation, id.from);
+    }
   };
   // A place of `nexthops`.
   using HopKey =
@@ -212,6 +236,10 @@ class Offload final : public MediaPlane {
   // The queue of what waits and joins.
   void Enqueue(Flow& flow, Side from, Micros at);
   void LookAround();
+  // Whether the rule of an earlier process does for this one. Else it is
+  // retired.
+  void LeavePlace(uint16_t index);
+  bool TryAdopt(Half& half, uint32_t cell, const Rule& rule);
   // False: it need not be looked at again until something changes.
   bool Look(Flow& flow, Side from);
   bool TryJoin(Flow& flow, Side from);
@@ -219,7 +247,6 @@ class Offload final : public MediaPlane {
   absl::StatusOr<Rule> RuleOf(const Flow& flow, Side from);
   absl::StatusOr<uint16_t> PlaceFor(const net::NextHop& hop, uint16_t flags);
   absl::StatusOr<uint16_t> LocalFor(const IpAddress& ip);
-  absl::StatusOr<uint16_t> ProfileFor(uint32_t clock_hz);
   const Device* FindDevice(int ifindex) const;
 
   MediaPlane& sockets_;
@@ -228,21 +255,20 @@ class Offload final : public MediaPlane {
   net::EventLoop& loop_;
   std::deque<Range> ranges_;    // never moves
   std::deque<uint32_t> bases_;  // by range
-  uint32_t cells_used_ = 0;
   bool on_ = true;
   absl::flat_hash_map<Key, Socket> open_;
   absl::node_hash_map<Key, Flow> flows_;
-  absl::flat_hash_map<Ways::Id, std::vector<HalfId>> by_way_;
+  absl::flat_hash_map<Ways::Id, absl::flat_hash_set<HalfId>> by_way_;
   // What waits or joins and whose turn comes by the clock: Half::look_at says
   // when. May name what is gone.
   std::vector<HalfId> queue_;
   size_t cursor_ = 0;
   net::EventLoop::TimerId timer_ = 0;
-  std::vector<Micros> rests_;  // by cell: until when nothing may be written
+  std::vector<Micros> rests_;    // by cell: until when nothing may be written
+  std::vector<bool> inherited_;  // by cell: an earlier process's rule; or empty
   std::vector<Place> places_;
   absl::flat_hash_map<HopKey, uint16_t> place_of_;
   std::vector<IpAddress> locals_;
-  std::vector<uint32_t> clocks_;
   std::array<size_t, 4> states_{};  // directions, by State
   OffloadCounters counters_;
 };

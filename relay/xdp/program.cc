@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -17,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "relay/xdp/pins.h"
 #include "relay/xdp/rule.h"
 
 // Generated from the compiled program; a system header, for it is not held to
@@ -97,6 +99,13 @@ struct Program::Kernel {
   }
   static int OnCopy(void* self, void* data, size_t bytes);
 
+  // What a rule needs to go on working.
+  std::vector<bpf_map*> Lasting() const {
+    const auto& maps = skeleton->maps;
+    return {maps.cells,    maps.ranges,   maps.locals,
+            maps.profiles, maps.nexthops, maps.tx_ports};
+  }
+
   forward* skeleton = nullptr;
   ring_buffer* ring = nullptr;
   const Visit* visit = nullptr;  // of the DrainMirror under way
@@ -116,6 +125,8 @@ int Program::Kernel::OnCopy(void* self, void* data, size_t bytes) {
 Program::Program() : kernel_(std::make_unique<Kernel>()) {}
 
 Program::~Program() {
+  // Whoever is killed leaves them.
+  if (!pins_.empty()) UnpinMaps(kernel_->Lasting(), pins_);
   if (mapped_ != nullptr) munmap(mapped_, mapped_bytes_);
 }
 
@@ -143,6 +154,11 @@ absl::StatusOr<std::unique_ptr<Program>> Program::Load(const Options& options) {
       error != 0) {
     return FromErrno(-error, absl::StrCat("mirror: ", options.mirror_bytes));
   }
+  bool inherited = false;
+  if (!options.pins.empty()) {
+    ASSIGN_OR_RETURN(inherited,
+                     TakeOver(program->kernel_->Lasting(), options.pins));
+  }
   if (int error = forward__load(skeleton); error != 0) {
     log.resize(std::strlen(log.c_str()));
     const size_t from =
@@ -164,6 +180,11 @@ absl::StatusOr<std::unique_ptr<Program>> Program::Load(const Options& options) {
     return FromErrno(-error, what);
   }
 
+  if (!options.pins.empty() && !inherited) {
+    RETURN_IF_ERROR(PinMaps(program->kernel_->Lasting(), options.pins));
+  }
+  program->pins_ = options.pins;
+  program->inherited_ = inherited;
   program->cells_ = options.cells;
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   program->mapped_bytes_ =
@@ -261,6 +282,62 @@ absl::Status Program::SetNextHop(uint16_t index, const NextHop& hop) {
   return Update(hops, index, &hop);
 }
 
+absl::Status Program::ForgetUnless(const std::vector<NamedRange>& ranges) {
+  const int map = bpf_map__fd(kernel_->skeleton->maps.ranges);
+  std::vector<RangeKey> keys;
+  std::vector<NamedRange> there, wanted = ranges;
+  RangeKey key{};
+  for (const RangeKey* at = nullptr;
+       bpf_map_get_next_key(map, at, &key) == 0;) {
+    Range range{};
+    if (bpf_map_lookup_elem(map, &key, &range) != 0) {
+      return FromErrno(errno, "reading the ranges");
+    }
+    there.push_back({.local = FromAbi(key.address),
+                     .first_port = range.first_port,
+                     .count = range.count,
+                     .base = range.base});
+    keys.push_back(key);
+    at = &keys.back();
+  }
+  std::sort(there.begin(), there.end());
+  std::sort(wanted.begin(), wanted.end());
+  if (there == wanted) return absl::OkStatus();
+  inherited_ = false;
+  for (const RangeKey& old : keys) {
+    if (bpf_map_delete_elem(map, &old) != 0) {
+      return FromErrno(errno, "removing a range");
+    }
+  }
+  for (uint32_t cell = 0; cell < cells_; ++cell) Retire(cell);
+  return WaitForReaders();
+}
+
+Rule Program::ReadRule(uint32_t cell) const noexcept {
+  CHECK(cell < cells_);
+  return mapped_[cell].rule;
+}
+
+std::optional<NextHop> Program::ReadNextHop(uint16_t index) const {
+  const uint32_t key = index;
+  NextHop hop{};
+  if (bpf_map_lookup_elem(bpf_map__fd(kernel_->skeleton->maps.nexthops), &key,
+                          &hop) != 0) {
+    return std::nullopt;
+  }
+  return hop;
+}
+
+std::optional<IpAddress> Program::ReadLocal(uint16_t index) const {
+  const uint32_t key = index;
+  Local local{};
+  if (bpf_map_lookup_elem(bpf_map__fd(kernel_->skeleton->maps.locals), &key,
+                          &local) != 0) {
+    return std::nullopt;
+  }
+  return FromAbi(local.address);
+}
+
 // --- Rules -------------------------------------------------------------------
 
 void Program::Retire(uint32_t cell) noexcept {
@@ -301,6 +378,16 @@ void Program::SetGate(uint32_t cell, uint16_t sequence) noexcept {
   CHECK(Get(rule.state) == kRuleJoining || Get(rule.state) == kRuleGated);
   Store(&rule.gate, sequence);
   __atomic_store_n(&rule.state, uint8_t{kRuleGated}, __ATOMIC_RELEASE);
+}
+
+void Program::SetMirror(uint32_t cell, bool on) noexcept {
+  CHECK(cell < cells_);
+  Rule& rule = mapped_[cell].rule;
+  CHECK(Get(rule.state) != kRuleOff);
+  // The program only reads them, once a packet.
+  const uint16_t others = Get(rule.flags) & static_cast<uint16_t>(~kRuleMirror);
+  Store(&rule.flags,
+        static_cast<uint16_t>(others | (on ? uint16_t{kRuleMirror} : 0)));
 }
 
 bool Program::Joined(uint32_t cell) const noexcept {
@@ -346,13 +433,17 @@ absl::StatusOr<Program::CounterArray> Program::Counters() const {
   return sums;
 }
 
-absl::StatusOr<int> Program::DrainMirror(const Visit& visit, int wait_ms) {
+absl::StatusOr<int> Program::DrainMirror(const Visit& visit) {
   kernel_->visit = &visit;
-  const int seen = wait_ms == 0 ? ring_buffer__consume(kernel_->ring)
-                                : ring_buffer__poll(kernel_->ring, wait_ms);
+  const int seen = ring_buffer__consume(kernel_->ring);
   kernel_->visit = nullptr;
   if (seen < 0) return FromErrno(-seen, "reading the mirror");
   return seen;
+}
+
+uint64_t Program::MirrorLost() const {
+  const auto counters = Counters();
+  return counters.ok() ? (*counters)[k_event_mirror_lost] : 0;
 }
 
 int Program::ProgramDescriptor(Hook hook) const {

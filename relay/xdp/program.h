@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -50,6 +53,14 @@ inline constexpr int kWaysOut = 0
 // capabilities. Only what can be known before trying.
 absl::Status CheckCapabilities();
 
+// A range as SetRange takes it.
+struct NamedRange {
+  IpAddress local{};
+  uint16_t first_port = 0, count = 0;
+  uint32_t base = 0;
+  friend auto operator<=>(const NamedRange&, const NamedRange&) = default;
+};
+
 // The forwarding program in the kernel, and its maps. Attached to nothing.
 //
 // Threads: one owner, but that ReadStats and Counters may be called by anybody.
@@ -59,6 +70,10 @@ class Program final : public RuleTable {
   struct Options {
     uint32_t cells = 65'536;             // ports, over all ranges
     uint32_t mirror_bytes = 256 * 1024;  // a power of two, whole pages
+    // A folder in a BPF file system where the tables outlive the process if it
+    // is killed; "": they do not. What an earlier process left there is taken
+    // over when it has the same shape.
+    std::string pins{};
   };
   enum class Hook { kXdp, kTc };
   using CounterArray = std::array<uint64_t, kCounters>;
@@ -67,6 +82,8 @@ class Program final : public RuleTable {
   // CAP_PERFMON), Unimplemented what the kernel is without; anything else has
   // the verifier's last words.
   static absl::StatusOr<std::unique_ptr<Program>> Load(const Options& options);
+  // Whether the tables are an earlier process's, with rules in force.
+  bool inherited() const { return inherited_; }
   ~Program() override;
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
@@ -80,9 +97,17 @@ class Program final : public RuleTable {
   absl::Status SetProfile(uint16_t index, const Profile& profile) override;
   absl::Status SetNextHop(uint16_t index, const NextHop& hop) override;
 
+  // Retires all rules of an earlier process unless its ranges were these, by
+  // local address, family, base, first port and count; then none is left.
+  absl::Status ForgetUnless(const std::vector<NamedRange>& ranges);
+  Rule ReadRule(uint32_t cell) const noexcept override;
+  std::optional<NextHop> ReadNextHop(uint16_t index) const override;
+  std::optional<IpAddress> ReadLocal(uint16_t index) const override;
+
   void Retire(uint32_t cell) noexcept override;
   void Join(uint32_t cell, const Rule& rule) noexcept override;
   void SetGate(uint32_t cell, uint16_t sequence) noexcept override;
+  void SetMirror(uint32_t cell, bool on) noexcept override;
   bool Joined(uint32_t cell) const noexcept override;
   Stats ReadStats(uint32_t cell) const noexcept override;
   uint32_t cells() const override { return cells_; }
@@ -96,12 +121,9 @@ class Program final : public RuleTable {
 
   // By Verdict, over all CPUs.
   absl::StatusOr<CounterArray> Counters() const;
-  // Calls `visit` with each copy that waits, and returns how many there were.
-  // The octets are gone when it returns. `wait_ms`: for the first one, 0 not
-  // at all.
-  using Visit =
-      std::function<void(const Mirrored&, std::span<const uint8_t> octets)>;
-  absl::StatusOr<int> DrainMirror(const Visit& visit, int wait_ms = 0);
+  // (RuleTable)
+  absl::StatusOr<int> DrainMirror(const Visit& visit) override;
+  uint64_t MirrorLost() const override;
 
   // Of the program for a hook, for who attaches it. This object's.
   int ProgramDescriptor(Hook hook) const;
@@ -144,6 +166,8 @@ class Program final : public RuleTable {
   PortCell* mapped_ = nullptr;
   size_t mapped_bytes_ = 0;
   uint32_t cells_ = 0;
+  std::string pins_{};
+  bool inherited_ = false;
 };
 
 }  // namespace sluice::relay::xdp

@@ -113,6 +113,15 @@ AbiAddress ToAbi(const IpAddress& ip) {
   return out;
 }
 
+IpAddress FromAbi(const uint32_t words[4]) {
+  uint8_t octets[16];
+  std::memcpy(octets, words, sizeof(octets));
+  if (words[1] == 0 && words[2] == 0 && words[3] == 0) {
+    return IpAddress::V4(octets[0], octets[1], octets[2], octets[3]);
+  }
+  return IpAddress::FromOctets(octets);
+}
+
 Profile MakeProfile(uint32_t clock_hz) {
   Profile profile{};
   profile.clock_hz = clock_hz;

@@ -40,6 +40,8 @@ struct AbiAddress {
   uint32_t family = 0;
 };
 AbiAddress ToAbi(const IpAddress& ip);
+// An IPv6 address of ours has more than its first word, or it is none of ours.
+IpAddress FromAbi(const uint32_t words[4]);
 
 // Of a clock, for Profile.
 Profile MakeProfile(uint32_t clock_hz);

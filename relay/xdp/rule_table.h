@@ -2,8 +2,12 @@
 #define SLUICE_RELAY_XDP_RULE_TABLE_H_
 
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/address.h"
 #include "relay/xdp/abi.h"
 
@@ -31,7 +35,7 @@ class RuleTable {
   virtual absl::Status SetRange(const IpAddress& local, uint16_t first_port,
                                 uint16_t count, uint32_t base) = 0;
   // Each of these is whole for a rule that is written after it. REQUIRES: no
-  // rule in force names the place.
+  // rule in force names the place, or what is written is there already.
   virtual absl::Status SetLocal(uint16_t index, const IpAddress& ip) = 0;
   virtual absl::Status SetProfile(uint16_t index, const Profile& profile) = 0;
   // An ifindex of 0: its packets go up the stack.
@@ -49,6 +53,23 @@ class RuleTable {
   virtual bool Joined(uint32_t cell) const noexcept = 0;
   virtual Stats ReadStats(uint32_t cell) const noexcept = 0;
   virtual uint32_t cells() const = 0;
+
+  // From the next packet on, each that the rule sends on is copied into the
+  // mirror, or not any more. REQUIRES: as SetGate.
+  virtual void SetMirror(uint32_t, bool /*on*/) noexcept {}
+  // Calls `visit` with each copy that waits, and returns how many there were.
+  // The octets are gone when it returns.
+  using Visit =
+      std::function<void(const Mirrored&, std::span<const uint8_t> octets)>;
+  virtual absl::StatusOr<int> DrainMirror(const Visit&) { return 0; }
+  // Packets that found the mirror full, ever.
+  virtual uint64_t MirrorLost() const { return 0; }
+
+  // What an earlier process has left (Program::inherited); a place that was
+  // never written reads as zeros.
+  virtual Rule ReadRule(uint32_t) const noexcept { return {}; }
+  virtual std::optional<NextHop> ReadNextHop(uint16_t) const { return {}; }
+  virtual std::optional<IpAddress> ReadLocal(uint16_t) const { return {}; }
 };
 
 }  // namespace sluice::relay::xdp

@@ -79,6 +79,9 @@ address = "2001:db8::7"
 [nathelper]
 listen = ["unix:/run/a \"quoted\\\" name.sock", "tcp:[::1]:8004"]
 max_range = 4
+[store]
+sessions = "/var/lib/sluice/sessions"
+xdp_pins = ""
 [http]
 listen = ""
 [control]

@@ -115,6 +115,78 @@ TEST_F(HttpApiTest, KnowsNoOtherPaths) {
   EXPECT_EQ(Ask("GET", "/healthz?x=1").status, 200);
 }
 
+TEST_F(HttpApiTest, CapturesByTheControlSocketOnly) {
+  AddCall("a/b");
+  ApiRequest request{.method = "GET", .target = "/v1/capture/a%2Fb"};
+  EXPECT_EQ(api_.Answer(request, now_).status, 403);
+  request.loopback_tcp = true;
+  request.host = "127.0.0.1";
+  EXPECT_EQ(api_.Answer(request, now_).status, 403);
+  EXPECT_EQ(fake_.asked, 0);
+  request.loopback_tcp = false;
+  request.control_socket = true;
+  const ApiResponse response = api_.Answer(request, now_);
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.content_type, "application/vnd.tcpdump.pcap");
+  EXPECT_EQ(response.stream, fake_.capture);
+  EXPECT_EQ(fake_.capture_request.call_id, "a/b");
+  EXPECT_EQ(fake_.capture_request.seconds, 10u);
+  EXPECT_EQ(fake_.capture_request.bytes, 64u * 1024 * 1024);
+  // HEAD would begin one.
+  request.method = "HEAD";
+  EXPECT_EQ(api_.Answer(request, now_).status, 405);
+}
+
+TEST_F(HttpApiTest, RefusesCapturesInWords) {
+  AddCall("x");
+  const auto ask = [this](std::string target) {
+    return api_.Answer({.method = "GET",
+                        .target = "/v1/capture/" + target,
+                        .control_socket = true},
+                       now_);
+  };
+  for (const char* bad :
+       {"x?seconds=0", "x?seconds=3601", "x?seconds=-1", "x?seconds=1.5",
+        "x?seconds=", "x?seconds=a", "x?bytes=0", "x?bytes=x", "%", ""}) {
+    const ApiResponse response = ask(bad);
+    EXPECT_EQ(response.status, 400) << bad;
+    EXPECT_EQ(response.stream, nullptr);
+    EXPECT_TRUE(Read(response).contains("error"));
+  }
+  EXPECT_EQ(fake_.asked, 0);
+  EXPECT_EQ(ask("y").status, 404);
+  const ApiResponse first = ask("x?seconds=3600&bytes=1000");
+  EXPECT_EQ(first.status, 200);
+  EXPECT_EQ(fake_.capture_request.seconds, 3600u);
+  EXPECT_EQ(fake_.capture_request.bytes, 1000u);
+  const ApiResponse second = ask("x");
+  EXPECT_EQ(second.status, 409);
+  EXPECT_EQ(Read(second)["error"], "another capture runs");
+}
+
+TEST_F(HttpApiTest, TellsOfTheLastCapture) {
+  EXPECT_EQ(Read(Ask("GET", "/v1/capture"))["capture"], 0);
+  fake_.last_capture = {.number = 3,
+                        .call_id = "x\x1b",
+                        .running = false,
+                        .ended = "the time is over",
+                        .packets = 5,
+                        .bytes = 900,
+                        .lost = 2};
+  const Json json = Read(Ask("GET", "/v1/capture"));
+  EXPECT_EQ(json["capture"], 3);
+  EXPECT_EQ(json["call_id"], "x\\x1b");
+  EXPECT_EQ(json["running"], false);
+  EXPECT_EQ(json["ended"], "the time is over");
+  EXPECT_EQ(json["packets"], 5);
+  EXPECT_EQ(json["bytes"], 900);
+  EXPECT_EQ(json["lost"], 2);
+  fake_.capture = std::make_shared<CaptureStream>(1, "");
+  EXPECT_EQ(Read(Ask("DELETE", "/v1/capture"))["capture"], 3);
+  std::string rest;
+  EXPECT_FALSE(fake_.capture->Take(1, &rest));
+}
+
 TEST_F(HttpApiTest, FindsCallsByHostileIds) {
   const std::string ids[] = {"a/b?c#d", "\0\xff\x1b"s, "100%", "../../etc",
                              "caf\xc3\xa9"};

@@ -16,7 +16,7 @@ class HttpCodecTest : public ::testing::Test {
  protected:
   std::string Answer(const std::string& request) {
     EXPECT_EQ(HttpFrame(request), static_cast<int64_t>(request.size()));
-    return codec_.Answer(request, /*loopback_tcp=*/true);
+    return codec_.Answer(request, {.loopback_tcp = true}).octets;
   }
   static int Status(const std::string& answer) {
     EXPECT_EQ(answer.substr(0, 9), "HTTP/1.1 ") << answer;
@@ -53,6 +53,31 @@ TEST_F(HttpCodecTest, EndsTheConnectionWithTheAnswer) {
       Answer("GET / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n");
   EXPECT_NE(answer.find("Connection: close\r\n"), std::string::npos);
   EXPECT_NE(answer.find("Cache-Control: no-store\r\n"), std::string::npos);
+}
+
+TEST_F(HttpCodecTest, LeavesABodyThatComesLaterToItsOwner) {
+  response_ = {.content_type = "a/b",
+               .stream = std::make_shared<CaptureStream>(42, "")};
+  const auto reply = codec_.Answer("GET /v1/capture/x HTTP/1.1\r\n\r\n",
+                                   {.control_socket = true});
+  EXPECT_EQ(reply.stream, response_.stream);
+  EXPECT_TRUE(seen_.at(0).control_socket);
+  EXPECT_FALSE(seen_.at(0).loopback_tcp);
+  EXPECT_EQ(reply.octets,
+            "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n"
+            "Transfer-Encoding: chunked\r\nSluice-Capture: 42\r\n"
+            "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+            "Connection: close\r\n\r\n");
+  const auto old = codec_.Answer("GET /v1/capture/x HTTP/1.0\r\n\r\n", {});
+  EXPECT_EQ(old.stream, nullptr);
+  EXPECT_EQ(Status(old.octets), 505);
+  // And the next answer has a body of its own again.
+  response_ = {.body = "{}"};
+  EXPECT_EQ(Body(Answer("GET / HTTP/1.1\r\n\r\n")), "{}");
+  std::string chunks;
+  AppendChunk(std::string(26, 'x'), &chunks);
+  AppendChunk("", &chunks);
+  EXPECT_EQ(chunks, "1a\r\n" + std::string(26, 'x') + "\r\n0\r\n\r\n");
 }
 
 TEST_F(HttpCodecTest, ReadsBodiesOfWhatTakesOne) {
@@ -192,8 +217,11 @@ TEST_F(HttpCodecTest, AnswersGarbageOfAnyKind) {
     ASSERT_GE(frame, 0) << "seed " << seed << " round " << round;
     ASSERT_LE(frame, static_cast<int64_t>(request.size()));
     if (frame == 0) continue;
-    const std::string answer = codec_.Answer(
-        std::string_view(request).substr(0, static_cast<size_t>(frame)), true);
+    const std::string answer = codec_
+                                   .Answer(std::string_view(request).substr(
+                                               0, static_cast<size_t>(frame)),
+                                           {.loopback_tcp = true})
+                                   .octets;
     ASSERT_EQ(answer.substr(0, 9), "HTTP/1.1 ")
         << "seed " << seed << " round " << round;
   }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/net/fd.h"
+#include "control/pcap.h"
 #include "tests/fakes/fake_operator.h"
 
 namespace sluice::control {
@@ -180,6 +181,99 @@ TEST_F(HttpServerTest, DoesNotWaitForAClientThatReadsNothing) {
   EXPECT_TRUE(IsOk(answer));
   EXPECT_GT(answer.size(), 4'000'000u);
   EXPECT_EQ(answer.back(), '\n');
+}
+
+// A capture's pcap out of its chunks.
+std::string Unchunk(std::string answer) {
+  std::string body;
+  size_t at = answer.find("\r\n\r\n") + 4;
+  for (;;) {
+    const size_t line = answer.find("\r\n", at);
+    if (line == std::string::npos) return body + " and no end";
+    const size_t bytes = std::stoul(answer.substr(at, line - at), nullptr, 16);
+    if (bytes == 0) return body;
+    body += answer.substr(line + 2, bytes);
+    at = line + 2 + bytes + 2;
+  }
+}
+
+TEST_F(HttpServerTest, StreamsACaptureAsItComesAndAnswersOthersMeanwhile) {
+  fake_.calls.emplace_back();
+  fake_.calls.back().call_id = "x";
+  Start();
+  const net::Fd client = Unix();
+  Send(client, "GET /v1/capture/x HTTP/1.1\r\n\r\n");
+  std::string got;
+  const auto read_until = [&](const std::string& end) {
+    char octets[4096];
+    while (got.find(end) == std::string::npos) {
+      pollfd wait{.fd = client.get(), .events = POLLIN, .revents = 0};
+      ASSERT_EQ(::poll(&wait, 1, kPatienceMs), 1);
+      const ssize_t n = ::recv(client.get(), octets, sizeof octets, 0);
+      ASSERT_GT(n, 0);
+      got.append(octets, static_cast<size_t>(n));
+    }
+  };
+  read_until(PcapHead());
+  EXPECT_TRUE(IsOk(got));
+  EXPECT_NE(got.find("Sluice-Capture: 7\r\n"), std::string::npos);
+  EXPECT_NE(got.find("Content-Type: application/vnd.tcpdump.pcap\r\n"),
+            std::string::npos);
+  EXPECT_TRUE(fake_.capture->Push("one "));
+  read_until("one ");
+  EXPECT_EQ(Ask(Unix(), "GET /v1/capture/x").substr(0, 12), "HTTP/1.1 409");
+  EXPECT_EQ(Ask(Tcp(), "GET /v1/capture/x").substr(0, 12), "HTTP/1.1 403");
+  EXPECT_TRUE(IsOk(Ask(Tcp(), "GET /healthz")));
+  EXPECT_TRUE(fake_.capture->Push("two"));
+  fake_.capture->End();
+  got += ReadAll(client);
+  EXPECT_EQ(Unchunk(got), PcapHead() + "one two");
+}
+
+TEST_F(HttpServerTest, LetsGoOfACaptureWhoseClientHasGone) {
+  fake_.calls.emplace_back();
+  fake_.calls.back().call_id = "x";
+  Start();
+  for (const bool half : {true, false}) {
+    net::Fd client = Unix();
+    Send(client, "GET /v1/capture/x HTTP/1.1\r\n\r\n");
+    char octet;
+    ASSERT_EQ(::recv(client.get(), &octet, 1, 0), 1);
+    const std::shared_ptr<CaptureStream>& stream = fake_.capture;
+    ASSERT_GT(stream.use_count(), 1);
+    if (half) {
+      ASSERT_EQ(::shutdown(client.get(), SHUT_WR), 0);
+      ReadAll(client);
+    } else {
+      client.Reset();
+    }
+    // The server's turns go by: each answer is one.
+    int turns = 0;
+    while (stream.use_count() > 1 && ++turns < 10'000) {
+      ASSERT_TRUE(IsOk(Ask(Unix(), "GET /healthz")));
+    }
+    EXPECT_EQ(stream.use_count(), 1);
+  }
+}
+
+TEST_F(HttpServerTest, ClosesACaptureThatNobodyReads) {
+  fake_.calls.emplace_back();
+  fake_.calls.back().call_id = "x";
+  HttpOptions options;
+  options.request_timeout = Micros::Millis(50);
+  Start(options);
+  const net::Fd lazy = Unix();
+  Send(lazy, "GET /v1/capture/x HTTP/1.1\r\n\r\n");
+  char octet;
+  ASSERT_EQ(::recv(lazy.get(), &octet, 1, 0), 1);
+  // More than the kernel keeps for it.
+  const std::string record(64 * 1024, 'r');
+  int turns = 0;
+  while (fake_.capture.use_count() > 1 && ++turns < 100'000) {
+    fake_.capture->Push(record);
+    ASSERT_TRUE(IsOk(Ask(Unix(), "GET /healthz")));
+  }
+  EXPECT_EQ(fake_.capture.use_count(), 1);
 }
 
 TEST_F(HttpServerTest, SaysSoWhenTheControlThreadDoesNotAnswer) {

@@ -124,7 +124,20 @@ class FakeMediaPlane final : public relay::MediaPlane {
       }
     }
   }
-  std::vector<Moved> moved{};  // every Retarget
+  struct Watched {
+    uint32_t shard = 0;
+    Slot flow{};
+    bool on = false;
+    friend bool operator==(const Watched&, const Watched&) = default;
+  };
+  struct Copy {
+    Micros at{};
+    std::vector<uint8_t> octets{};
+  };
+  std::vector<Moved> moved{};      // every Retarget
+  std::vector<Watched> watched{};  // every Watch
+  std::deque<Copy> copies{};       // for the next DrainCopies
+  uint64_t copies_lost = 0;
   uint64_t sockets_opened = 0, flows_opened = 0;
 
   // ---- MediaPlane ----
@@ -220,6 +233,19 @@ class FakeMediaPlane final : public relay::MediaPlane {
   void Pause(uint32_t shard, Slot slot, Side from) override {
     FlowAt(shard, slot).paused[Index(from)] = true;
   }
+  void Watch(uint32_t shard, Slot flow, bool on) override {
+    watched.push_back({shard, flow, on});
+  }
+  void DrainCopies(
+      absl::FunctionRef<void(const relay::PacketCopy&)> visit) override {
+    for (; !copies.empty(); copies.pop_front()) {
+      const Copy& copy = copies.front();
+      visit({.at = copy.at,
+             .length = static_cast<uint32_t>(copy.octets.size()),
+             .octets = copy.octets});
+    }
+  }
+  uint64_t CopiesLost() const override { return copies_lost; }
   void DrainEvents(
       absl::FunctionRef<void(uint32_t, const relay::Event&)> visit) override {
     while (!events_.empty()) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "control/manager_counters.h"
 #include "control/operator_api.h"
+#include "control/pcap.h"
 #include "relay/counters.h"
 
 namespace sluice::control {
@@ -108,6 +110,32 @@ class FakeOperator final : public OperatorApi {
     offload = on;
     return absl::OkStatus();
   }
+  absl::StatusOr<std::shared_ptr<CaptureStream>> StartCapture(
+      const CaptureRequest& request) override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    capture_request = request;
+    const bool known = std::any_of(
+        calls.begin(), calls.end(),
+        [&](const CallView& c) { return c.call_id == request.call_id; });
+    if (!known) return absl::NotFoundError("no such call: " + request.call_id);
+    if (capture.use_count() > 1) {
+      return absl::FailedPreconditionError("another capture runs");
+    }
+    capture = std::make_shared<CaptureStream>(7, PcapHead());
+    return capture;
+  }
+  absl::StatusOr<CaptureView> StopCapture() override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    if (capture != nullptr) capture->End();
+    return last_capture;
+  }
+  absl::StatusOr<CaptureView> LastCapture() override {
+    ++asked;
+    if (!fail.ok()) return fail;
+    return last_capture;
+  }
   absl::StatusOr<std::string> Reload() override {
     ++asked;
     if (!fail.ok()) return fail;
@@ -166,6 +194,9 @@ class FakeOperator final : public OperatorApi {
 
   DaemonStatus status;
   bool offload = true;
+  CaptureRequest capture_request;          // the last one
+  std::shared_ptr<CaptureStream> capture;  // of it
+  CaptureView last_capture;
   std::vector<CallView> calls;
   absl::StatusOr<std::string> reload = std::string("nothing changed");
   std::vector<SipService::LegView> legs;

@@ -109,6 +109,26 @@ TEST(Latch, FirstPacketByPolicyAndSource) {
   }
 }
 
+TEST(Latch, WhoWasBelievedBeforeIsBelievedFromTheStart) {
+  const struct {
+    Endpoint source;
+    LatchedBy by;
+  } kRows[] = {{kSdp, LatchedBy::kSdp},
+               {kSameAddress, LatchedBy::kSameAddress},
+               {kStranger, LatchedBy::kLearnt}};
+  for (const auto& row : kRows) {
+    Latch latch;
+    latch.Believe({.target = kSdp}, row.source);
+    EXPECT_EQ(latch.state(), State::kConfirmed);
+    EXPECT_EQ(latch.by(), row.by);
+    EXPECT_TRUE(latch.Believes(row.source));
+    EXPECT_EQ(latch.destination(), row.source);
+    // Another address lets it go, the same one does not.
+    EXPECT_FALSE(latch.Retarget({.target = kSdp}, kWindow));
+    EXPECT_TRUE(latch.Retarget({.target = kSignalled}, kWindow));
+  }
+}
+
 TEST(Latch, AConfirmedLatchIsMovedByNoPacket) {
   for (auto policy : {LatchPolicy::kStrict, LatchPolicy::kSdpFirst,
                       LatchPolicy::kFirstPacket}) {

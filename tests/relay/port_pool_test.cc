@@ -129,6 +129,33 @@ TEST(PortPool, ARunNeverBeginsOnAnOddPort) {
   EXPECT_EQ(Taken(pool, 2, kStart + kRest), 10'002);
 }
 
+TEST(PortPool, GivesTheVeryPortsThatAreAskedFor) {
+  PortPool pool = Pool(10'000, 10'009);
+  EXPECT_TRUE(pool.TakeThese(P(10'004), 2, kStart).ok());
+  EXPECT_TRUE(pool.TakeThese(P(10'001), 1, kStart).ok());
+  EXPECT_TRUE(pool.TakeThese(P(10'006), 4, kStart).ok());
+  EXPECT_TRUE(pool.Validate());
+  EXPECT_EQ(pool.taken(), 7u);
+  for (const auto& [port, count] :
+       {std::pair{10'005, 1}, std::pair{10'000, 2}, std::pair{10'003, 3}}) {
+    EXPECT_TRUE(absl::IsAlreadyExists(pool.TakeThese(P(port), count, kStart)))
+        << port;
+  }
+  for (const auto& [port, count] :
+       {std::pair{9'999, 2}, std::pair{10'009, 2}, std::pair{10'002, 0},
+        std::pair{10'002, 65}}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(pool.TakeThese(P(port), count, kStart)))
+        << port;
+  }
+  EXPECT_EQ(pool.taken(), 7u);
+  // A resting one is taken only when it has rested.
+  pool.Release(P(10'001), kStart);
+  EXPECT_TRUE(absl::IsAlreadyExists(pool.TakeThese(P(10'001), 1, kStart)));
+  EXPECT_TRUE(pool.TakeThese(P(10'001), 1, kStart + kRest).ok());
+  EXPECT_EQ(Taken(pool, 2, kStart + kRest), 10'002);
+  EXPECT_TRUE(pool.Validate());
+}
+
 TEST(PortPool, RefusesRunsThatAreNone) {
   PortPool pool = Pool(10'000, 10'199);
   for (const int count : {-1, 0, 65, 1'000'000'000}) {

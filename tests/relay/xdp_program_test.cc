@@ -642,6 +642,29 @@ TEST_F(XdpProgram, MirrorsTheFrameAsItCameIn) {
   }
 }
 
+TEST_F(XdpProgram, TheMirrorIsTurnedOnAndOffUnderARuleInForce) {
+  RuleSpec spec = Spec(false, false);
+  spec.flags |= kRuleSetDscp;
+  Install(false, spec);
+  const auto copies = [&] {
+    Frame out;
+    EXPECT_EQ(Through(Hook::kXdp, From(spec).Bytes(), &out), k_send_transmit);
+    const auto seen =
+        program_->DrainMirror([](const Mirrored&, std::span<const uint8_t>) {});
+    EXPECT_TRUE(seen.ok()) << seen.status();
+    return seen.value_or(-1);
+  };
+  const uint16_t before = program_->ReadRule(CellOf(false)).flags;
+  EXPECT_EQ(copies(), 0);
+  program_->SetMirror(CellOf(false), true);
+  EXPECT_EQ(copies(), 1);
+  EXPECT_EQ(program_->ReadRule(CellOf(false)).flags, before | kRuleMirror);
+  program_->SetMirror(CellOf(false), false);
+  EXPECT_EQ(copies(), 0);
+  EXPECT_EQ(program_->ReadRule(CellOf(false)).flags, before);
+  EXPECT_EQ(program_->ReadStats(CellOf(false)).packets, 3u);
+}
+
 TEST_F(XdpProgram, AFullMirrorIsCountedAndDelaysNobody) {
   RuleSpec spec = Spec(false, false);
   spec.flags |= kRuleMirror;

@@ -532,8 +532,8 @@ class ExitCodeTest(unittest.TestCase):
                 (["\x1b[2Jreload"], 'there is no verb "\\x1b[2Jreload"; the '
                                     'nearest is "reload"'),
                 ([], "name a verb: status, calls, call, close, legs, "
-                     "registrations, trace, stats, top, drain, reload, "
-                     "version")):
+                     "registrations, trace, stats, top, drain, offload, "
+                     "capture, reload, version")):
             code, _, err = run(*arguments)
             self.assertEqual((code, err), (USAGE, f"sluicectl: {words}\n"))
         for option in (["--interval", "1"], ["--count", "1"]):

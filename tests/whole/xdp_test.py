@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -203,43 +204,53 @@ class Strangers(unittest.TestCase):
                 eve.close()
 
 
+def load(test, spaces, daemon, while_it_runs, seconds: int) -> dict:
+    """What sluiceload has to say of CALLS calls during which that was done."""
+    helper = NatHelper(daemon.unix)
+    sessions = []
+    for i in range(CALLS):
+        key = Key(f"load-{i}", 1, "a", "b")
+        port = 20000 + 2 * i
+        offered = helper.allocate(key, 0, spaces.relay_ips[-1],
+                                  [Media(spaces.caller_ip, port)])
+        answered = helper.allocate(key, 1, spaces.relay_ips[0],
+                                   [Media(spaces.callee_ip, port)])
+        test.assertEqual(helper.activate(key), 1)
+        sessions.append(
+            {"caller_relay": "%s:%d" % answered[0][:2],
+             "callee_relay": "%s:%d" % offered[0][:2],
+             "caller_local": f"{spaces.caller_ip}:{port}",
+             "callee_local": f"{spaces.callee_ip}:{port}"})
+    plan = daemon.folder / "plan.json"
+    plan.write_text(json.dumps({"sessions": sessions}))
+    result = daemon.folder / "load.json"
+    with spaces.inside(spaces.far):
+        load = subprocess.Popen(
+            [BUILD / "tools/sluiceload", "rtp", "--endpoints", plan,
+             "--seconds", str(seconds), "--warm-up", "0.1", "--quiet",
+             "--json", result], stdout=subprocess.DEVNULL)
+    try:
+        while_it_runs()
+    finally:
+        load.send_signal(2)
+        load.wait(xdp_world.PATIENCE_S)
+    return json.loads(result.read_text())["whole_run"]
+
+
+def in_force(daemon, count: int):
+    wait_for(lambda: daemon.fast_path()["offload_in_force"] == count,
+             f"{count} directions past the sockets")
+
+
+def judge(test, result: dict):
+    for fault in ("reordered", "duplicates", "too_old", "misrouted",
+                  "wrong_source", "corrupted", "foreign"):
+        test.assertEqual(result[fault], 0, result)
+    test.assertEqual(result["sent"], result["received"], result)
+
+
 class Continuity(unittest.TestCase):
     """Order, loss and doubles under load, by sluiceload."""
-
-    def load(self, spaces, daemon, while_it_runs, seconds: int):
-        helper = NatHelper(daemon.unix)
-        sessions = []
-        for i in range(CALLS):
-            key = Key(f"load-{i}", 1, "a", "b")
-            port = 20000 + 2 * i
-            offered = helper.allocate(key, 0, spaces.relay_ips[-1],
-                                      [Media(spaces.caller_ip, port)])
-            answered = helper.allocate(key, 1, spaces.relay_ips[0],
-                                       [Media(spaces.callee_ip, port)])
-            self.assertEqual(helper.activate(key), 1)
-            sessions.append(
-                {"caller_relay": "%s:%d" % answered[0][:2],
-                 "callee_relay": "%s:%d" % offered[0][:2],
-                 "caller_local": f"{spaces.caller_ip}:{port}",
-                 "callee_local": f"{spaces.callee_ip}:{port}"})
-        plan = daemon.folder / "plan.json"
-        plan.write_text(json.dumps({"sessions": sessions}))
-        result = daemon.folder / "load.json"
-        with spaces.inside(spaces.far):
-            load = subprocess.Popen(
-                [BUILD / "tools/sluiceload", "rtp", "--endpoints", plan,
-                 "--seconds", str(seconds), "--warm-up", "0.1", "--quiet",
-                 "--json", result], stdout=subprocess.DEVNULL)
-        try:
-            while_it_runs()
-        finally:
-            load.send_signal(2)
-            load.wait(xdp_world.PATIENCE_S)
-        return json.loads(result.read_text())["whole_run"]
-
-    def in_force(self, daemon, count: int):
-        wait_for(lambda: daemon.fast_path()["offload_in_force"] == count,
-                 f"{count} directions past the sockets")
 
     def test_switching_to_and_fro_loses_doubles_and_reorders_nothing(self):
         for mode in MODES:
@@ -247,14 +258,14 @@ class Continuity(unittest.TestCase):
                  Daemon(BUILD, spaces, mode) as daemon:
                 def to_and_fro():
                     for _ in range(SWITCHES):
-                        self.in_force(daemon, 2 * CALLS)
+                        in_force(daemon, 2 * CALLS)
                         run_offload(daemon, "off")
-                        self.in_force(daemon, 0)
+                        in_force(daemon, 0)
                         run_offload(daemon, "on")
-                    self.in_force(daemon, 2 * CALLS)
-                result = self.load(spaces, daemon, to_and_fro, 300)
+                    in_force(daemon, 2 * CALLS)
+                result = load(self, spaces, daemon, to_and_fro, 300)
                 self.assertGreater(result["sent"], CALLS * 2 * 50 * SWITCHES)
-                self.judge(result)
+                judge(self, result)
                 numbers = daemon.fast_path()
                 self.assertEqual(numbers["offload_joined"],
                                  2 * CALLS * (SWITCHES + 1))
@@ -268,7 +279,7 @@ class Continuity(unittest.TestCase):
             with self.subTest(mode=mode), Namespaces() as spaces, \
                  Daemon(BUILD, spaces, mode) as daemon:
                 def take_off():
-                    self.in_force(daemon, 2 * CALLS)
+                    in_force(daemon, 2 * CALLS)
                     for link in links_of(daemon.process.pid):
                         run("/usr/sbin/bpftool", "link", "detach", "id",
                             str(link))
@@ -276,18 +287,122 @@ class Continuity(unittest.TestCase):
                         i["path"] == "sockets"
                         for i in daemon.ask("status")["interfaces"]),
                         "the daemon to notice")
-                    self.in_force(daemon, 0)
+                    in_force(daemon, 0)
                     self.assertTrue(any("was taken off" in line
                                         for line in daemon.log))
-                self.judge(self.load(spaces, daemon, take_off, 300),
-                           lost_too=mode == "tc")
+                judge(self, load(self, spaces, daemon, take_off, 300))
 
-    def judge(self, result: dict, lost_too: bool = True):
-        for fault in ("reordered", "duplicates", "too_old", "misrouted",
-                      "wrong_source", "corrupted", "foreign"):
-            self.assertEqual(result[fault], 0, result)
-        if lost_too:
-            self.assertEqual(result["sent"], result["received"], result)
+
+class AfterDeath(unittest.TestCase):
+    """kill -9, and what goes on without the daemon."""
+
+    def setUp(self):
+        folder = tempfile.mkdtemp(prefix="sluice-bpf-")
+        self.pins = pathlib.Path(folder)
+        self.addCleanup(self.pins.rmdir)
+        try:
+            run("mount", "-t", "bpf", "bpf", folder)
+        except RuntimeError as error:
+            self.skipTest(f"no BPF file system can be mounted: {error}")
+        self.addCleanup(run, "umount", folder)
+
+    def daemon(self, spaces, mode="native"):
+        daemon = Daemon(BUILD, spaces, mode)
+        daemon.config.write_text(
+            daemon.config.read_text() +
+            f'[store]\nsessions = "{daemon.folder}/sessions"\n'
+            f'xdp_pins = "{self.pins}/sluice"\n')
+        return daemon
+
+    def test_calls_go_on_and_are_adopted(self):
+        for mode in MODES:
+            with self.subTest(mode=mode), Namespaces() as spaces, \
+                 self.daemon(spaces, mode) as daemon:
+                def kill_and_start():
+                    in_force(daemon, 2 * CALLS)
+                    ports = self.ports_of(daemon)
+                    daemon.kill()
+                    # Nobody is there, and media goes on.
+                    daemon.start()
+                    in_force(daemon, 2 * CALLS)
+                    numbers = daemon.fast_path()
+                    self.assertEqual(numbers["offload_adopted"], 2 * CALLS)
+                    self.assertEqual(numbers["offload_joined"], 0)
+                    self.assertEqual(daemon.ask("status")["calls"], CALLS)
+                    self.assertEqual(self.ports_of(daemon), ports)
+                    # A new call gets none of theirs.
+                    call = Call(spaces, daemon)
+                    for _, port in call.relay:
+                        self.assertNotIn(port, ports)
+                    call.say(0), call.say(1)
+                    call.close()
+                    wait_for(lambda: any("adopted" in line
+                                         for line in daemon.log),
+                             "the end of the adoption")
+                    in_force(daemon, 2 * CALLS)
+                judge(self, load(self, spaces, daemon, kill_and_start, 300))
+                # And they end as ever.
+                helper = NatHelper(daemon.unix)
+                for i in range(CALLS):
+                    self.assertEqual(helper.close(
+                        Key(f"load-{i}", None, "a", "b")), 1)
+                wait_for(lambda: daemon.ask("status")["calls"] == 0,
+                         "the calls to end")
+                self.assertEqual(daemon.fast_path()["offload_in_force"], 0)
+                self.assertEqual(daemon.stop(), 0)
+                self.assertEqual(list(self.pins.rglob("abi*")), [])
+
+    @staticmethod
+    def ports_of(daemon) -> set:
+        return {int(side["local"].rsplit(":", 1)[1])
+                for summary in daemon.ask("calls", "--limit", "1000")["calls"]
+                for session in daemon.ask(
+                    "call", summary["call_id"])["sessions"]
+                for flow in session["flows"] for side in flow["sides"].values()}
+
+    def test_without_its_file_nothing_is_adopted_and_nothing_stays(self):
+        with Namespaces() as spaces, self.daemon(spaces) as daemon:
+            call = Call(spaces, daemon)
+            call.leave_sockets()
+            daemon.kill()
+            # The kernel forwards by itself.
+            for _ in range(5):
+                call.say(0), call.say(1)
+            (daemon.folder / "sessions").unlink()
+            daemon.start()
+            self.assertEqual(daemon.ask("status")["calls"], 0)
+            count = wait_for(lambda: next(
+                (line for line in daemon.log if "adopted" in line), None),
+                "the end of the adoption")
+            self.assertIn("0 directions of flows of an earlier process adopted,"
+                          " 2 ended", count)
+            sent = daemon.fast_path()["verdict_send_redirect"]
+            call.party[0].sendto(rtp(1000, 1), call.relay[0])
+            wait_for(lambda: daemon.fast_path()["verdict_pass_no_rule"] > 0,
+                     "its packet to go up")
+            self.assertEqual(daemon.fast_path()["verdict_send_redirect"], sent)
+
+    def test_detach_takes_everything_off(self):
+        with Namespaces() as spaces, self.daemon(spaces) as daemon:
+            call = Call(spaces, daemon)
+            call.leave_sockets()
+            daemon.kill()
+            call.say(0)
+            with spaces.inside(spaces.relay):
+                said = run(str(BUILD / "tools/sluiced"), "--config",
+                           str(daemon.config), "--detach")
+            self.assertIn("r0", said)
+            self.assertIn("r1", said)
+            call.party[0].sendto(rtp(1000, 1), call.relay[0])
+            call.party[1].settimeout(0.3)
+            with self.assertRaises(TimeoutError):
+                call.party[1].recvfrom(2000)
+            with spaces.inside(spaces.relay):
+                self.assertIn("nothing of ours", run(
+                    str(BUILD / "tools/sluiced"), "--config",
+                    str(daemon.config), "--detach"))
+            self.assertEqual([p for p in (self.pins / "sluice").rglob("*")
+                              if p.is_file()], [])
 
 
 class Refusals(unittest.TestCase):
@@ -378,8 +493,9 @@ def main() -> int:
     done = unittest.TextTestRunner(verbosity=2).run(suite)
     bad = len(done.failures) + len(done.errors)
     skipped = len(done.skipped)
-    passed = done.testsRun - len({str(t) for t, _ in done.failures +
-                                  done.errors}) - skipped
+    failed = {getattr(test, "test_case", test).id()
+              for test, _ in done.failures + done.errors}
+    passed = done.testsRun - len(failed) - skipped
     print(f"{passed} passed, {bad} failed" +
           (f", {skipped} skipped" if skipped else ""))
     return 1 if bad else 0

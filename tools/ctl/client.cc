@@ -1,18 +1,24 @@
 #include "tools/ctl/client.h"
 
 #include <httplib.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/net/fd.h"
+#include "control/http_codec.h"
 #include "control/runtime_folder.h"
 #include "tools/ctl/text.h"
 
@@ -20,6 +26,8 @@ namespace sluice::ctl {
 namespace {
 
 constexpr int kHttpPort = 9080;  // of http.listen's default
+constexpr size_t kRefusalBytesMax = 64 * 1024;
+constexpr int kStopAgainMs = 50;
 
 std::string Where(const Server& server) {
   return server.socket.empty() ? absl::StrCat(server.host, ":", server.port)
@@ -81,6 +89,25 @@ Reply Read(const httplib::Response& response) {
   return reply;
 }
 
+httplib::Client Connection(const Server& server, Micros timeout,
+                           Micros read_timeout) {
+  httplib::Client http(server.socket.empty() ? server.host : server.socket,
+                       server.socket.empty() ? server.port : kHttpPort);
+  if (!server.socket.empty()) http.set_address_family(AF_UNIX);
+  const auto seconds = [](Micros time) { return time.us() / 1'000'000; };
+  const auto rest = [](Micros time) { return time.us() % 1'000'000; };
+  http.set_connection_timeout(seconds(timeout), rest(timeout));
+  http.set_read_timeout(seconds(read_timeout), rest(read_timeout));
+  http.set_write_timeout(seconds(timeout), rest(timeout));
+  return http;
+}
+
+// The library cuts a path that is too long for an address without a word, and
+// would reach another socket.
+bool PathFits(const Server& server) {
+  return server.socket.size() < sizeof(sockaddr_un{}.sun_path);
+}
+
 }  // namespace
 
 std::optional<Server> ParseServer(std::string_view text) {
@@ -132,18 +159,8 @@ Reply Client::Post(const std::string& path, const Json& body) const {
 
 Reply Client::Ask(const std::string& method, const std::string& path,
                   const std::string& body) const {
-  // The library cuts a path that is too long for an address without a word,
-  // and would reach another socket.
-  if (server_.socket.size() >= sizeof(sockaddr_un{}.sun_path)) {
-    return CannotReach(server_);
-  }
-  httplib::Client http(server_.socket.empty() ? server_.host : server_.socket,
-                       server_.socket.empty() ? server_.port : kHttpPort);
-  if (!server_.socket.empty()) http.set_address_family(AF_UNIX);
-  const time_t s = timeout_.us() / 1'000'000, us = timeout_.us() % 1'000'000;
-  http.set_connection_timeout(s, us);
-  http.set_read_timeout(s, us);
-  http.set_write_timeout(s, us);
+  if (!PathFits(server_)) return CannotReach(server_);
+  httplib::Client http = Connection(server_, timeout_, timeout_);
 
   httplib::Request request;
   request.method = method;
@@ -163,6 +180,75 @@ Reply Client::Ask(const std::string& method, const std::string& path,
             .error = absl::StrCat("sluiced at ", ShownText(Where(server_)),
                                   " did not answer in time")};
   }
+  return CannotReach(server_);
+}
+
+Reply Client::Stream(const std::string& path, Micros longest, int stop,
+                     const std::function<bool(std::string_view)>& take) const {
+  if (!PathFits(server_)) return CannotReach(server_);
+  httplib::Client http = Connection(server_, timeout_, timeout_ + longest);
+  httplib::Request request;
+  request.method = "GET";
+  request.path = path;
+  if (!server_.socket.empty()) request.set_header("Host", "localhost");
+  bool good = false, enough = false;
+  std::string refusal;
+  uint64_t number = 0;
+  request.response_handler = [&](const httplib::Response& response) {
+    good = response.status == 200;
+    number = response.get_header_value<uint64_t>(control::kCaptureHeader);
+    return true;
+  };
+  request.content_receiver = [&](const char* octets, size_t size, uint64_t,
+                                 uint64_t) {
+    const std::string_view part(octets, size);
+    if (good) {
+      enough = !take(part);
+      return !enough;
+    }
+    refusal.append(part.substr(0, kRefusalBytesMax - refusal.size()));
+    return true;
+  };
+
+  // The library looks at nothing but its socket, so somebody else has to look
+  // at `stop`, and shuts the socket for it.
+  const net::Fd over(eventfd(0, EFD_CLOEXEC));
+  std::atomic<bool> stopped{false};
+  std::thread watch([&, own = over.get()] {
+    pollfd ends[] = {{.fd = own, .events = POLLIN, .revents = 0},
+                     {.fd = stop, .events = POLLIN, .revents = 0}};
+    while (::poll(ends, 2, -1) < 0 && errno == EINTR) continue;
+    if (ends[0].revents != 0) return;
+    stopped = true;
+    // It ends with all that is there by now; if it does not, without.
+    Delete("/v1/capture");
+    if (::poll(ends, 1, static_cast<int>(timeout_.us() / 1000)) != 0) return;
+    // It has no socket to shut before it is connected.
+    do {
+      http.stop();
+      ends[0].revents = 0;
+    } while (::poll(ends, 1, kStopAgainMs) == 0);
+  });
+  const httplib::Result result = http.send(request);
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(over.get(), &one, sizeof one);
+  watch.join();
+
+  if (!good && result) {
+    httplib::Response response = *result;
+    response.body = refusal;
+    return Read(response);
+  }
+  if (good && (result || stopped || enough)) {
+    return {.code = kDone, .error = "", .json = {{"capture", number}}};
+  }
+  if (good) {
+    return {.code = kCannotReach,
+            .error = absl::StrCat("sluiced at ", ShownText(Where(server_)),
+                                  " went away meanwhile"),
+            .json = {{"capture", number}}};
+  }
+  if (stopped) return {.code = kDone, .error = "", .json = {{"capture", 0}}};
   return CannotReach(server_);
 }
 

@@ -1,6 +1,7 @@
 #ifndef SLUICE_TOOLS_CTL_CLIENT_H_
 #define SLUICE_TOOLS_CTL_CLIENT_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -53,6 +54,12 @@ class Client {
   Reply Delete(const std::string& path) const {
     return Ask("DELETE", path, "");
   }
+  // An answer that is no JSON and comes as time goes by, for `longest` at most:
+  // each part of it to `take`, which may end it by saying false. The answer's
+  // head is told first: Reply::json has its `capture`. `stop`: becomes readable
+  // when it is to end; -1: never. Both are a good end.
+  Reply Stream(const std::string& path, Micros longest, int stop,
+               const std::function<bool(std::string_view)>& take) const;
 
  private:
   Reply Ask(const std::string& method, const std::string& path,
