@@ -281,18 +281,21 @@ Micros Offload::Books::last() const {
   return Micros(static_cast<int64_t>(newest.last_ns / 1000));
 }
 
+Offload::Books Offload::BooksOf(const Flow& flow, Side from) const {
+  const Half& half = flow.half[Index(from)];
+  Books books = half.past;
+  if (half.has_books) books.Add(table_.ReadStats(SocketOf(flow, from).cell));
+  return books;
+}
+
 FlowReport Offload::Report(uint32_t shard, Slot slot) const {
   FlowReport report = sockets_.Report(shard, slot);
   const Flow* const flow = Find(KeyOf(shard, slot), slot.generation);
   if (flow == nullptr) return report;
   for (const Side from : kSides) {
-    const Half& half = flow->half[Index(from)];
-    Books books = half.past;
+    const Books books = BooksOf(*flow, from);
     SideReport& side = report.side[Index(from)];
     StreamQuality& quality = side.quality;
-    if (half.has_books) {
-      books.Add(table_.ReadStats(SocketOf(*flow, from).cell));
-    }
     if (books.last() > side.last_packet) {
       side.last_packet = books.last();
       quality.ssrc = books.newest.ssrc;
@@ -317,11 +320,7 @@ Micros Offload::LastPacket(uint32_t shard, Slot slot) const {
   const Flow* const flow = Find(KeyOf(shard, slot), slot.generation);
   if (flow == nullptr) return last;
   for (const Side from : kSides) {
-    const Half& half = flow->half[Index(from)];
-    if (!half.has_books) continue;
-    Books books = half.past;
-    books.Add(table_.ReadStats(SocketOf(*flow, from).cell));
-    last = std::max(last, books.last());
+    last = std::max(last, BooksOf(*flow, from).last());
   }
   return last;
 }

@@ -222,6 +222,8 @@ class Offload final : public MediaPlane {
   Flow* Find(Key key, uint32_t generation);
   const Flow* Find(Key key, uint32_t generation) const;
   const Socket& SocketOf(const Flow& flow, Side side) const;
+  // Of all its rules, the one in force among them.
+  Books BooksOf(const Flow& flow, Side from) const;
   void OnLatched(uint32_t shard, const Event& event);
 
   bool MayLeaveSockets(const Flow& flow, Side from) const;

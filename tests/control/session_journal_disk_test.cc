@@ -303,6 +303,7 @@ class WithoutRights {
 
 TEST_F(SessionJournalTest, AnAccountsFileIsNotTakenByAnother) {
   if (geteuid() != 0) {
+    // Nobody else can give a file away; CI runs as root.
     GTEST_SKIP() << "a file of another account needs root to make";
   }
   Write("");
@@ -314,6 +315,7 @@ TEST_F(SessionJournalTest, AnAccountsFileIsNotTakenByAnother) {
 
 TEST_F(SessionJournalTest, AFolderThatCannotBeWrittenIsSaid) {
   const WithoutRights without(folder_);
+  // Root writes into any folder, so that it has to be somebody else for once.
   if (without.failed()) GTEST_SKIP() << "cannot become another account";
   ASSERT_EQ(chmod(folder_.c_str(), 0500), 0);
   const absl::Status status = SessionJournal::Open(path_).status();
