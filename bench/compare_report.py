@@ -151,12 +151,32 @@ def three(s: dict | None, form: str = "%.0f") -> str:
     return " / ".join(form % s[k] for k in ("min", "median", "max"))
 
 
+def head(machine: dict) -> list[str]:
+    return [f"{machine['cpu']}, {machine['cores']} cores, "
+            f"Linux {machine['kernel']}, commit {machine['commit']}",
+            "Every figure: min / median / max of the rounds. Ratios are formed "
+            "within a round."]
+
+
+def remarks(row: dict) -> list[str]:
+    """What stands below a row."""
+    failed = [f"    FAILED in {len(row['errors'])} of {row['runs']} runs: "
+              f"{row['errors'][0]}"] if row["errors"] else []
+    return failed + [f"    note: {note}" for note in row["notes"]]
+
+
+def verdicts(of: str, rows: list[dict], form) -> list[str]:
+    """The budgets; `form` writes a ratio."""
+    out = ["", f"budgets (median of the rounds' ratios{of})"]
+    for b in rows:
+        ratio = f" {form(b['ratio']['median'])}" if "ratio" in b else ""
+        why = f" ({b['why']})" if "why" in b else ""
+        out.append(f"  {b['verdict']:12} {b['budget']}:{ratio}{why}")
+    return out
+
+
 def text(report: dict) -> str:
-    m = report["machine"]
-    out = [f"{m['cpu']}, {m['cores']} cores, Linux {m['kernel']}, "
-           f"commit {m['commit']}",
-           "Every figure: min / median / max of the rounds. Ratios are formed "
-           "within a round."]
+    out = head(report["machine"])
     last = None
     for row in report["summary"]:
         if row["case"] != last:
@@ -175,15 +195,8 @@ def text(report: dict) -> str:
             f"{three(figures.get('p50_us')):>19} "
             f"{three(figures.get('p99_us')):>22} "
             f"{'%.3f' % (100 * loss['max']) if loss else '-':>7}")
-        if row["errors"]:
-            out.append(f"    FAILED in {len(row['errors'])} of {row['runs']} "
-                       f"runs: {row['errors'][0]}")
-        out += [f"    note: {note}" for note in row["notes"]]
-    out += ["", "budgets (median of the rounds' ratios)"]
-    for b in report["budgets"]:
-        ratio = f" {b['ratio']['median']:.2f}" if "ratio" in b else ""
-        why = f" ({b['why']})" if "why" in b else ""
-        out.append(f"  {b['verdict']:12} {b['budget']}:{ratio}{why}")
+        out += remarks(row)
+    out += verdicts("", report["budgets"], "{:.2f}".format)
     return "\n".join(out)
 
 

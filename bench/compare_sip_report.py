@@ -1,6 +1,6 @@
 """From the runs of bench/compare-sip to ratios, tables and budgets."""
 
-from compare_report import spread, three
+from compare_report import head, remarks, spread, three, verdicts
 
 OURS = "sluiced"
 FAILED_MAX = 0.001
@@ -121,11 +121,7 @@ def budgets(runs: list[dict]) -> list[dict]:
 
 
 def text(found: dict) -> str:
-    m = found["machine"]
-    out = [f"{m['cpu']}, {m['cores']} cores, Linux {m['kernel']}, "
-           f"commit {m['commit']}",
-           "Every figure: min / median / max of the rounds. Ratios are formed "
-           "within a round."]
+    out = head(found["machine"])
     last = None
     for row in found["summary"]:
         if (row["case"], row["method"]) != last:
@@ -142,12 +138,9 @@ def text(found: dict) -> str:
                    f"{three(ratios.get('cpu_us'), '%.3f'):>23} "
                    f"{three(figures.get('p50_us')):>17} "
                    f"{three(figures.get('p99_us')):>20}")
-        out += [f"    FAILED: {e}" for e in sorted(set(row["errors"]))]
-        out += [f"    note: {n}" for n in row["notes"]]
-    out += ["", "budgets (median of the rounds' ratios, at the highest rate)"]
-    for b in found["budgets"]:
-        ratio = f" {b['ratio']['median']:.3f}" if "ratio" in b else ""
-        out.append(f"  {b['verdict']:12} {b['budget']}:{ratio}")
+        out += remarks(row)
+    out += verdicts(", at the highest rate", found["budgets"],
+                    "{:.3f}".format)
     return "\n".join(out)
 
 

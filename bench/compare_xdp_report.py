@@ -2,7 +2,7 @@
 
 import statistics
 
-from compare_report import spread, three
+from compare_report import head, remarks, spread, three, verdicts
 
 SELF = "self"
 LOSS_MAX = 0.01
@@ -168,11 +168,7 @@ def budgets(runs: list[dict]) -> list[dict]:
 
 
 def text(report: dict) -> str:
-    m = report["machine"]
-    out = [f"{m['cpu']}, {m['cores']} cores, Linux {m['kernel']}, "
-           f"commit {m['commit']}",
-           "Every figure: min / median / max of the rounds. Ratios are formed "
-           "within a round."]
+    out = head(report["machine"])
     last = None
     for row in report["summary"]:
         if (row["flows"], row["method"]) != last:
@@ -204,15 +200,9 @@ def text(report: dict) -> str:
             f"{inverse('sluiced-uring'):>18} {inverse('rtpengine'):>18} "
             f"{'%.0f' % (100 * core['median']) if core else '-':>7} "
             f"{percent('loss', '%.1f'):>15}")
-        if row["errors"]:
-            out.append(f"    FAILED in {len(row['errors'])} of {row['runs']} "
-                       f"runs: {row['errors'][0]}")
-        out += [f"    note: {note}" for note in row["notes"]]
-    out += ["", "budgets (median of the rounds' ratios, paced runs)"]
-    for b in report["budgets"]:
-        ratio = f" 1/{1 / b['ratio']['median']:.1f}" if "ratio" in b else ""
-        why = f" ({b['why']})" if "why" in b else ""
-        out.append(f"  {b['verdict']:12} {b['budget']}:{ratio}{why}")
+        out += remarks(row)
+    out += verdicts(", paced runs", report["budgets"],
+                    lambda ratio: f"1/{1 / ratio:.1f}")
     return "\n".join(out)
 
 

@@ -30,8 +30,8 @@ T Load(Octets octets) {
   return value;
 }
 
-absl::StatusOr<Fd> OpenSocket() {
-  Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+absl::StatusOr<Fd> OpenSocket(int protocol) {
+  Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
   if (!fd) return ErrnoStatus(errno, "a netlink socket");
   // To a port of the kernel's choice. Until then it has port 0, and what is
   // said to all is not said to the kernel's own.
@@ -113,9 +113,26 @@ absl::StatusOr<int> Get(Requester& requester, Request& request, uint16_t type,
 
 // --- Reading ----------------------------------------------------------------
 
+namespace {
+
+template <typename T>
+std::optional<T> Number(Octets octets) {
+  if (octets.size() != sizeof(T)) return std::nullopt;
+  return Load<T>(octets);
+}
+
+}  // namespace
+
+std::optional<uint16_t> Attribute::AsU16() const {
+  return Number<uint16_t>(octets);
+}
+
 std::optional<uint32_t> Attribute::AsU32() const {
-  if (octets.size() != sizeof(uint32_t)) return std::nullopt;
-  return Load<uint32_t>(octets);
+  return Number<uint32_t>(octets);
+}
+
+std::optional<uint64_t> Attribute::AsU64() const {
+  return Number<uint64_t>(octets);
 }
 
 std::optional<IpAddress> Attribute::AsAddress() const {
@@ -328,8 +345,8 @@ bool Request::wants_dump() const {
 
 Requester::Requester(Fd fd) : fd_(std::move(fd)), buffer_(NewBuffer()) {}
 
-absl::StatusOr<Requester> Requester::Open() {
-  ASSIGN_OR_RETURN(Fd fd, OpenSocket());
+absl::StatusOr<Requester> Requester::Open(int protocol) {
+  ASSIGN_OR_RETURN(Fd fd, OpenSocket(protocol));
   timeval wait{};
   wait.tv_usec = kAnswerWaitMs * 1000;
   if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) != 0) {
@@ -431,7 +448,7 @@ Listener::Listener(Fd fd) : fd_(std::move(fd)), buffer_(NewBuffer()) {}
 absl::StatusOr<Listener> Listener::Open(std::span<const unsigned> groups,
                                         std::span<const unsigned> optional,
                                         int buffer_bytes) {
-  ASSIGN_OR_RETURN(Fd fd, OpenSocket());
+  ASSIGN_OR_RETURN(Fd fd, OpenSocket(NETLINK_ROUTE));
   // Past the system's limit where we may; what is too small costs a resync now
   // and then, so being refused is no error.
   if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &buffer_bytes,

@@ -17,13 +17,13 @@
 #include "base/address.h"
 #include "base/net/fd.h"
 
-// Speaking with the kernel about routes, neighbours and devices (rtnetlink,
-// RFC 3549), as much of it as this program needs.
+// Speaking with the kernel about routes, neighbours and devices (netlink, RFC
+// 3549), as much of it as this program needs.
 //
 //   datagram   = message ...
 //   message    = | length | type, flags | sequence | port | payload | pad to 4
-//   payload    = fixed header (rtmsg, ndmsg, ifinfomsg) | pad to 4 | attribute
-//                ...
+//   payload    = fixed header (rtmsg, ndmsg, ifinfomsg, genlmsghdr) | pad to 4
+//                | attribute ...
 //   attribute  = | length, type | octets | pad to 4
 //
 // Numbers are in the machine's order but for addresses. The kernel is trusted,
@@ -42,7 +42,9 @@ struct Attribute {
   Octets octets{};
 
   // nullopt: not of the length that such a thing has.
+  std::optional<uint16_t> AsU16() const;
   std::optional<uint32_t> AsU32() const;
+  std::optional<uint64_t> AsU64() const;
   std::optional<IpAddress> AsAddress() const;  // 4 octets or 16
   std::optional<Mac> AsMac() const;            // 6 octets: Ethernet's
   std::string AsText() const;                  // up to the first NUL
@@ -136,7 +138,8 @@ std::optional<Link> ReadLink(const Message& message);
 // of our choice, so running out of room is a bug.
 class Request {
  public:
-  // `type`: RTM_*. `flags`: NLM_F_*; NLM_F_REQUEST is added.
+  // `type`: RTM_*, or a generic family's number. `flags`: NLM_F_*;
+  // NLM_F_REQUEST is added.
   template <typename T>
   Request(uint16_t type, uint16_t flags, const T& header)
       : Request(type, flags) {
@@ -179,7 +182,8 @@ class Requester {
  public:
   static constexpr int kAnswerWaitMs = 200;
 
-  static absl::StatusOr<Requester> Open();
+  // `protocol`: NETLINK_ROUTE or NETLINK_GENERIC.
+  static absl::StatusOr<Requester> Open(int protocol);
 
   // What the kernel made of it: 0, or its errno. `visit` is called with the
   // answer, or with each message of a dump (NLM_F_DUMP). A Status: there was no

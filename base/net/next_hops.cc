@@ -141,7 +141,8 @@ absl::StatusOr<std::unique_ptr<NextHops>> NextHops::Create(
   ASSIGN_OR_RETURN(netlink::Listener events,
                    netlink::Listener::Open(kGroups, kOptionalGroups,
                                            options.event_buffer_bytes));
-  ASSIGN_OR_RETURN(netlink::Requester requester, netlink::Requester::Open());
+  ASSIGN_OR_RETURN(netlink::Requester requester,
+                   netlink::Requester::Open(NETLINK_ROUTE));
   std::unique_ptr<NextHops> made(new NextHops(
       loop, std::move(changed), std::move(requester), std::move(events)));
   NextHops* hops = made.get();

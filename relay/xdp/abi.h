@@ -116,7 +116,7 @@ struct Rule {
 // The books of one port, as relay/stream_stats.h keeps them: RFC 3550 A.1, A.3,
 // A.8. Written by the program; the daemon reads, and clears them with a rule.
 struct Stats {
-  __u64 packets;  // sent on
+  __u64 packets;  // sent on, or tried to (drop_refused)
   __u64 bytes;    // of UDP payload
   __u64 last_ns;  // CLOCK_BOOTTIME; 0: never
   __u32 debt_ns;  // at last_ns, how far the flow was ahead of its rate
@@ -128,7 +128,7 @@ struct Stats {
   __u32 jitter_q4;  // in RTP units times 16
   // What must follow for a jump to be a new beginning, and 1; 0: nothing.
   __u32 after_jump;
-  __u32 dropped;  // by DROP verdicts
+  __u32 dropped;  // by DROP verdicts, those that were refused among them
   __u16 late;     // reordered or duplicates; turns over, as all of these do
   __u16 ssrc_changes;
 };

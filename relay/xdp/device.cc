@@ -19,18 +19,19 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <span>
 #include <sstream>
 #include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/net/fd.h"
+#include "base/net/netlink.h"
 #include "base/status_macros.h"
 
 namespace sluice::relay::xdp {
 namespace {
 
+namespace netlink = net::netlink;
 using net::Fd;
 
 absl::Status FromErrno(int error, const std::string& what) {
@@ -168,81 +169,28 @@ absl::StatusOr<Device> Describe(const std::string& name) {
 // --- netlink, for what no ioctl says -----------------------------------------
 
 // Newer than the headers: linux/netdev.h.
-constexpr char kNetdevFamily[] = "netdev";
+constexpr uint8_t kNetdevFamily[] = "netdev";  // with its end
 constexpr uint8_t kNetdevGetDevice = 1;
 constexpr uint16_t kNetdevIfindex = 1, kNetdevXdpFeatures = 3;
 constexpr uint64_t kXdpFeatureRedirectTarget = 1 << 2;
 
-constexpr size_t kAnswerBytes = 32 * 1024;
-
-// The attributes behind the first `head` octets of `message`; each is called
-// with its type and its octets.
-template <typename Visit>
-void EachAttribute(std::span<const char> message, size_t head,
-                   const Visit& visit) {
-  size_t at = NLMSG_ALIGN(head);
-  while (at + sizeof(nlattr) <= message.size()) {
-    nlattr attribute;
-    std::memcpy(&attribute, message.data() + at, sizeof(attribute));
-    if (attribute.nla_len < sizeof(attribute) ||
-        attribute.nla_len > message.size() - at) {
-      return;
-    }
-    visit(attribute.nla_type & NLA_TYPE_MASK,
-          message.subspan(at + sizeof(attribute),
-                          attribute.nla_len - sizeof(attribute)));
-    at += NLA_ALIGN(attribute.nla_len);
-  }
-}
-
-template <typename T>
-T As(std::span<const char> octets) {
-  T value{};
-  std::memcpy(&value, octets.data(), std::min(octets.size(), sizeof(value)));
-  return value;
-}
-
-// A request of a fixed head and at most one attribute.
-template <typename Head>
-std::string Request(const Head& head, uint16_t attribute = 0,
-                    std::string_view value = {}) {
-  std::string out(reinterpret_cast<const char*>(&head), sizeof(head));
-  out.resize(NLMSG_ALIGN(out.size()));
-  if (value.empty()) return out;
-  const nlattr begin{
-      .nla_len = static_cast<uint16_t>(sizeof(nlattr) + value.size()),
-      .nla_type = attribute};
-  out.append(reinterpret_cast<const char*>(&begin), sizeof(begin));
-  out.append(value.data(), value.size());
-  out.resize(NLMSG_ALIGN(out.size()));
-  return out;
-}
-
-// One request, its one answer without the netlink header; empty: refused.
-std::vector<char> Ask(int protocol, uint16_t type, const std::string& request) {
-  const Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
-  if (!fd) return {};
-  nlmsghdr header{};
-  header.nlmsg_len = static_cast<uint32_t>(sizeof(header) + request.size());
-  header.nlmsg_type = type;
-  header.nlmsg_flags = NLM_F_REQUEST;
-  std::string out(reinterpret_cast<const char*>(&header), sizeof(header));
-  out += request;
-  // To port 0, the kernel, which answers before send() returns.
-  if (send(fd.get(), out.data(), out.size(), 0) !=
-      static_cast<ssize_t>(out.size())) {
-    return {};
-  }
-  std::vector<char> answer(kAnswerBytes);
-  const ssize_t got =
-      recv(fd.get(), answer.data(), answer.size(), MSG_DONTWAIT);
-  if (got < static_cast<ssize_t>(sizeof(header))) return {};
-  std::memcpy(&header, answer.data(), sizeof(header));
-  if (header.nlmsg_type == NLMSG_ERROR || header.nlmsg_len < sizeof(header) ||
-      header.nlmsg_len > static_cast<size_t>(got)) {
-    return {};
-  }
-  return {answer.begin() + sizeof(header), answer.begin() + header.nlmsg_len};
+// The attribute `wanted` of the one answer to a request, read by `as`; nullopt:
+// there is none.
+template <typename Head, typename As>
+auto Asked(int protocol, netlink::Request request, uint16_t wanted, As as) {
+  decltype((std::declval<netlink::Attribute>().*as)()) found;
+  auto requester = netlink::Requester::Open(protocol);
+  if (!requester.ok()) return found;
+  requester
+      ->Ask(request,
+            [&](const netlink::Message& answer) {
+              auto attributes = answer.AttributesAfter<Head>();
+              while (const auto attribute = attributes.Next()) {
+                if (attribute->type == wanted) found = ((*attribute).*as)();
+              }
+            })
+      .IgnoreError();
+  return found;
 }
 
 // The other end of a veth, if it is in this namespace. Its index alone would
@@ -250,19 +198,13 @@ std::vector<char> Ask(int protocol, uint16_t type, const std::string& request) {
 std::string PeerOf(const Device& device) {
   ifinfomsg head{};
   head.ifi_index = static_cast<int>(device.ifindex);
-  const std::vector<char> answer =
-      Ask(NETLINK_ROUTE, RTM_GETLINK, Request(head));
-  uint32_t peer = 0;
-  bool elsewhere = false;
-  EachAttribute(answer, sizeof(head),
-                [&](int type, std::span<const char> value) {
-                  if (type == IFLA_LINK) peer = As<uint32_t>(value);
-                  if (type == IFLA_LINK_NETNSID) elsewhere = true;
-                });
+  const netlink::Request request(RTM_GETLINK, 0, head);
+  const auto elsewhere = Asked<ifinfomsg>(
+      NETLINK_ROUTE, request, IFLA_LINK_NETNSID, &netlink::Attribute::AsU32);
+  const auto peer = Asked<ifinfomsg>(NETLINK_ROUTE, request, IFLA_LINK,
+                                     &netlink::Attribute::AsU32);
   char name[IF_NAMESIZE];
-  if (peer == 0 || elsewhere || if_indextoname(peer, name) == nullptr) {
-    return {};
-  }
+  if (!peer || elsewhere || if_indextoname(*peer, name) == nullptr) return {};
   return name;
 }
 
@@ -270,32 +212,18 @@ std::string PeerOf(const Device& device) {
 // takes redirected frames exactly while this says so: it goes by the GRO and
 // the program of the other end, wherever that is.
 std::optional<uint64_t> XdpFeatures(const Device& device) {
-  const genlmsghdr family{
-      .cmd = CTRL_CMD_GETFAMILY, .version = 1, .reserved = 0};
-  const std::vector<char> found =
-      Ask(NETLINK_GENERIC, GENL_ID_CTRL,
-          Request(family, CTRL_ATTR_FAMILY_NAME,
-                  std::string_view(kNetdevFamily, sizeof(kNetdevFamily))));
-  uint16_t id = 0;
-  EachAttribute(found, sizeof(family),
-                [&id](int type, std::span<const char> value) {
-                  if (type == CTRL_ATTR_FAMILY_ID) id = As<uint16_t>(value);
-                });
-  if (id == 0) return std::nullopt;  // before Linux 6.3
-  const genlmsghdr get{.cmd = kNetdevGetDevice, .version = 1, .reserved = 0};
-  const std::vector<char> answer = Ask(
-      NETLINK_GENERIC, id,
-      Request(get, kNetdevIfindex,
-              std::string_view(reinterpret_cast<const char*>(&device.ifindex),
-                               sizeof(device.ifindex))));
-  std::optional<uint64_t> features;
-  EachAttribute(answer, sizeof(get),
-                [&features](int type, std::span<const char> value) {
-                  if (type == kNetdevXdpFeatures) {
-                    features = As<uint64_t>(value);
-                  }
-                });
-  return features;
+  netlink::Request family(
+      GENL_ID_CTRL, 0,
+      genlmsghdr{.cmd = CTRL_CMD_GETFAMILY, .version = 1, .reserved = 0});
+  family.Add(CTRL_ATTR_FAMILY_NAME, kNetdevFamily);
+  const auto id = Asked<genlmsghdr>(
+      NETLINK_GENERIC, family, CTRL_ATTR_FAMILY_ID, &netlink::Attribute::AsU16);
+  if (!id) return std::nullopt;  // before Linux 6.3
+  netlink::Request get(
+      *id, 0, genlmsghdr{.cmd = kNetdevGetDevice, .version = 1, .reserved = 0});
+  get.AddU32(kNetdevIfindex, static_cast<uint32_t>(device.ifindex));
+  return Asked<genlmsghdr>(NETLINK_GENERIC, get, kNetdevXdpFeatures,
+                           &netlink::Attribute::AsU64);
 }
 
 std::string VlanConfig() {

@@ -538,8 +538,10 @@ INLINE enum Verdict OnDatagram(void* ctx, const enum Hook hook, const int in6,
   if (flags & kRuleMirror)
     Mirror(ctx, hook, rule->cookie, kEth + packet->ip_bytes, now);
 
-  return out6 ? Rewrite(ctx, hook, in6, 1, rule, local, hop, packet)
-              : Rewrite(ctx, hook, in6, 0, rule, local, hop, packet);
+  const enum Verdict verdict =
+      out6 ? Rewrite(ctx, hook, in6, 1, rule, local, hop, packet)
+           : Rewrite(ctx, hook, in6, 0, rule, local, hop, packet);
+  return verdict == k_drop_refused ? Drop(stats, verdict) : verdict;
 }
 
 INLINE int IsExtension(__u8 next) {

@@ -67,6 +67,11 @@ absl::Status Offload::AddRange(const Range& range, uint32_t base) {
         absl::StrCat("the XDP program has ", table_.cells(), " cells: no ",
                      count, " from ", base, " on"));
   }
+  for (const Range& known : ranges_) {
+    if (known.local != range.local) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        range.local.ToString(), " has its ports in the XDP program already"));
+  }
   RETURN_IF_ERROR(table_.SetRange(range.local, range.first_port,
                                   static_cast<uint16_t>(count), base));
   ranges_.push_back(range);
@@ -397,19 +402,27 @@ void Offload::Consider(Flow& flow) {
   for (const Side from : kSides) {
     Half& half = flow.half[Index(from)];
     if (half.state != State::kSockets || !MayLeaveSockets(flow, from)) continue;
-    const Side to = Other(from);
-    const auto way =
-        ways_.Watch(SocketOf(flow, to).local.ip, flow.source[Index(to)].ip);
-    if (!way.ok()) {
-      ++counters_.no_way;
-      continue;
-    }
-    half.way = *way;
-    by_way_[*way].insert(
-        {KeyOf(flow.shard, flow.slot), flow.slot.generation, from});
+    if (absl::IsInvalidArgument(FindWay(flow, from))) continue;
     SetState(half, State::kWaiting);
     Enqueue(flow, from, loop_.now());
   }
+}
+
+absl::Status Offload::FindWay(Flow& flow, Side from) {
+  Half& half = flow.half[Index(from)];
+  if (half.way != 0) return absl::OkStatus();
+  const Side to = Other(from);
+  const auto way =
+      ways_.Watch(SocketOf(flow, to).local.ip, flow.source[Index(to)].ip);
+  if (!way.ok()) {
+    ++counters_.no_way;
+    half.not_before = loop_.now() + kRest;
+    return way.status();
+  }
+  half.way = *way;
+  by_way_[*way].insert(
+      {KeyOf(flow.shard, flow.slot), flow.slot.generation, from});
+  return absl::OkStatus();
 }
 
 void Offload::Stop(Flow& flow) {
@@ -420,11 +433,12 @@ void Offload::Stop(Flow& flow, Side from) {
   Half& half = flow.half[Index(from)];
   if (half.state == State::kSockets) return;
   if (half.state != State::kWaiting) Retire(flow, from);
+  SetState(half, State::kSockets);
+  if (half.way == 0) return;
   auto& users = by_way_.at(half.way);
   users.erase(HalfId{KeyOf(flow.shard, flow.slot), flow.slot.generation, from});
   if (users.empty()) by_way_.erase(half.way);
   ways_.Release(std::exchange(half.way, 0));
-  SetState(half, State::kSockets);
 }
 
 void Offload::Retire(Flow& flow, Side from) {
@@ -530,6 +544,8 @@ bool Offload::Look(Flow& flow, Side from) {
 
 bool Offload::TryJoin(Flow& flow, Side from) {
   Half& half = flow.half[Index(from)];
+  // Not now, which not_before says, too.
+  if (!FindWay(flow, from).ok()) return true;
   const auto hop = ways_.Find(half.way);
   if (!hop) {
     ++counters_.no_way;
@@ -628,12 +644,13 @@ absl::StatusOr<uint16_t> Offload::PlaceFor(const net::NextHop& hop,
   written.ifindex = static_cast<uint32_t>(hop.ifindex);
   written.mtu = mtu;
   written.flags = flags;
-  RETURN_IF_ERROR(table_.SetNextHop(static_cast<uint16_t>(at), written));
-  if (at == places_.size()) {
-    places_.emplace_back();
-  } else {
+  if (at < places_.size()) {
+    // What is half written is nobody's.
     place_of_.erase(places_[at].hop);
+    places_[at] = {};
   }
+  RETURN_IF_ERROR(table_.SetNextHop(static_cast<uint16_t>(at), written));
+  if (at == places_.size()) places_.emplace_back();
   places_[at] = {.hop = key};
   place_of_[key] = static_cast<uint16_t>(at);
   return static_cast<uint16_t>(at);

@@ -97,7 +97,7 @@ class Offload final : public MediaPlane {
   Offload& operator=(const Offload&) = delete;
 
   // Its ports are the cells from `base` on. InvalidArgument: there are not so
-  // many. Before any socket is opened.
+  // many, or the address has some already. Before any socket is opened.
   absl::Status AddRange(const Range& range, uint32_t base);
   // The table is an earlier process's. A flow that is opened with sources that
   // are believed from the start goes on by the rule that is in force for it,
@@ -180,8 +180,8 @@ class Offload final : public MediaPlane {
     State state = State::kSockets;
     bool has_books = false;  // those in the cell are its own
     bool queued = false;     // is in queue_
-    Ways::Id way = 0;
-    uint16_t place = 0;  // of `nexthops`; kJoining and kInForce
+    Ways::Id way = 0;        // 0: not watched (yet)
+    uint16_t place = 0;      // of `nexthops`; kJoining and kInForce
     Micros not_before{};
     Micros look_at{};
     Micros pause = kLook;
@@ -234,6 +234,8 @@ class Offload final : public MediaPlane {
   void Stop(Flow& flow, Side from);
   // Back to kWaiting, from kJoining or kInForce.
   void Retire(Flow& flow, Side from);
+  // Whether it has its way; a Status that is not InvalidArgument: not now.
+  absl::Status FindWay(Flow& flow, Side from);
 
   // The queue of what waits and joins.
   void Enqueue(Flow& flow, Side from, Micros at);

@@ -362,7 +362,7 @@ TEST(RequestTest, IsWhatItsReaderReads) {
 
 // Reading needs no rights, and every network namespace has a loopback device.
 TEST(RequesterTest, AsksForOneForAllAndForNone) {
-  auto requester = Requester::Open();
+  auto requester = Requester::Open(NETLINK_ROUTE);
   ASSERT_TRUE(requester.ok()) << requester.status();
   ifinfomsg header{};
   std::vector<Link> listed;
@@ -397,7 +397,7 @@ TEST(RequesterTest, AsksForOneForAllAndForNone) {
 }
 
 TEST(RequesterTest, GivesUpWhenThereIsNoAnswerAndTheNextRequestHasItsOwn) {
-  auto requester = Requester::Open();
+  auto requester = Requester::Open(NETLINK_ROUTE);
   ASSERT_TRUE(requester.ok()) << requester.status();
   // The kernel passes over a message of a control type without a word.
   Request unanswered(NLMSG_NOOP, 0, ifinfomsg{});

@@ -140,7 +140,7 @@ class FakeRuleTable final : public relay::xdp::RuleTable {
     CHECK(index < relay::xdp::kNextHopsMax);
     Write(hops_[index], hop);
     ++hops_written_;
-    return absl::OkStatus();
+    return refuse_hops_;
   }
 
   void Retire(uint32_t cell) noexcept override {
@@ -195,6 +195,8 @@ class FakeRuleTable final : public relay::xdp::RuleTable {
   std::optional<IpAddress> ReadLocal(uint16_t i) const override {
     return ValueOf(locals_, i);
   }
+  // What SetNextHop says from now on; it has written all the same.
+  void RefuseHops(absl::Status status) { refuse_hops_ = std::move(status); }
   // Whose process was killed: its rules stay, the next one says where it is.
   void Orphan() { ranges_.clear(); }
 
@@ -268,6 +270,7 @@ class FakeRuleTable final : public relay::xdp::RuleTable {
   Places<relay::xdp::Profile> profiles_{};
   std::vector<Span> ranges_{};
   size_t hops_written_ = 0;
+  absl::Status refuse_hops_{};
 };
 
 // Ways that a test lays, and that hold their caller to the contract of
