@@ -4,8 +4,10 @@
   tools/suite.py BUILD [--suite NAME]... [--slow N] [--whole]
 
 First `meson test` (all suites, or those named; what they need is built), then
-with --whole the programs of tests/whole/. Prints what failed with its output;
-the last line is "N passed, N failed". Exits 1 if anything failed."""
+with --whole the programs of tests/whole/, the relay's among them once more over
+veth with XDP, and with XDP taken away from under the calls. Prints what failed
+with its output; the last line is "N passed, N failed". Exits 1 if anything
+failed."""
 
 import argparse
 import json
@@ -18,6 +20,9 @@ import tally
 from tally import Tally
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Arguments of run_whole.py, by what the sum is called.
+WHOLE = (("whole", []), ("whole, XDP", ["--veth", "native"]),
+         ("XDP taken", ["--veth", "native", "--detach"]))
 OUTPUT_LINES_MAX = 200  # of each failure; the rest is in the log
 
 
@@ -69,14 +74,18 @@ def meson_tests(build: pathlib.Path, suites: list[str], slow: int) -> Tally:
 
 
 def whole_tests(build: pathlib.Path) -> Tally:
-    run = subprocess.run([sys.executable, ROOT / "tests/whole/run_whole.py",
-                          build], stdin=subprocess.DEVNULL, text=True,
-                         stdout=subprocess.PIPE)
-    counted = tally.count(run.stdout, run.returncode)
-    lines = run.stdout.rstrip().split("\n")
-    print("\n".join(lines[:-1]))
-    print(f"{'whole':12} {counted}", flush=True)
-    return counted
+    total = Tally()
+    for name, arguments in WHOLE:
+        run = subprocess.run(
+            [sys.executable, ROOT / "tests/whole/run_whole.py", *arguments,
+             build], stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE)
+        counted = tally.count(run.stdout, run.returncode)
+        lines = run.stdout.rstrip().split("\n")
+        print("\n".join(lines[:-1]))
+        print(f"{name:12} {counted}", flush=True)
+        total += counted
+    return total
 
 
 def main() -> int:

@@ -16,6 +16,8 @@ RTP, RTCP = 0, 1
 Packet = collections.namedtuple("Packet", "session party kind data")
 
 BUFFER_BYTES = 4 << 20
+# Where they are. 127.0.0.1 is sluiced's alone (run_whole.py --veth).
+IP = "127.0.0.5"
 
 
 def udp(ip: str, port: int) -> socket.socket:
@@ -72,14 +74,14 @@ class Relay(threading.Thread):
         relays = []
         for party, text in ((CALLER, caller), (CALLEE, callee)):
             ip, port = endpoint(text)
-            pair = udp_pair("127.0.0.1")
+            pair = udp_pair(IP)
             for kind, s in ((RTP, pair[0]), (RTCP, pair[1])):
                 key = (session, party, kind)
                 self._sockets[key] = s
                 self._where[s.fileno()] = key
                 self._parties[key] = (ip, port + kind)
                 self._poll.register(s, select.EPOLLIN)
-            relays.append("127.0.0.1:%d" % pair[0].getsockname()[1])
+            relays.append("%s:%d" % pair[0].getsockname())
         return relays[0], relays[1]
 
     def send(self, packet: Packet, data=None, session=None, out_of=None):

@@ -25,13 +25,15 @@ import unittest
 import urllib.error
 import urllib.request
 
+import run_whole
 from nathelper import Key, Media, NatHelper
+from waiting import PATIENCE_S
 
 BUILD = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve()
 SLUICED = BUILD / "tools" / "sluiced"
 SLUICECTL = BUILD / "tools" / "sluicectl"
-# Only so that a hang ends: nothing takes long on a quiet machine.
-PATIENCE_S = 60
+# 127.0.0.1 is sluiced's alone (run_whole.py --veth).
+PARTIES = "127.0.0.2"
 DONE, REFUSED, USAGE, UNREACHABLE, NOT_FOUND, TIMEOUT = range(6)
 # Octets no terminal may get from a peer.
 UNSAFE = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]")
@@ -52,7 +54,7 @@ def run(*arguments, env=None):
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def party(address="127.0.0.1") -> socket.socket:
+def party(address=PARTIES) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((address, 0))
     sock.settimeout(PATIENCE_S)
@@ -81,19 +83,22 @@ class Daemon:
         raise AssertionError("sluiced ended before it was ready")
 
     def write(self, relay):
-        self.config.write_text(f"""\
+        self.config.write_text(run_whole.with_xdp(f"""\
 [relay]
 shards = 2
 ports = [20200, 20399]
 drain_timeout_s = 0
 {relay}
+[[relay.interface]]
+name = "default"
+address = "127.0.0.1"
 [nathelper]
 listen = ["unix:{self.folder}/nathelper.sock"]
 [http]
 listen = "127.0.0.1:{self.http_port}"
 [control]
 socket = "{self.control}"
-""")
+"""))
 
     def stop(self):
         self.process.terminate()
@@ -108,8 +113,8 @@ class Call:
         self.helper = daemon.helper
         self.key = Key(call_id, 1, b"user\0a\0l1", b"bob\xff")
         self.alice, self.bob = party(), party()
-        offer = Media("127.0.0.1", self.alice.getsockname()[1])
-        answer = Media("0.0.0.0" if hold else "127.0.0.1",
+        offer = Media(PARTIES, self.alice.getsockname()[1])
+        answer = Media("0.0.0.0" if hold else PARTIES,
                        self.bob.getsockname()[1])
         # What an SDP gets is announced to the other party.
         (self.to_bob,) = self.helper.allocate(self.key, 0, "127.0.0.1", [offer])
@@ -227,7 +232,7 @@ class CtlTest(unittest.TestCase):
         self.assertEqual(session["id_from"], "user\\x00a\\x00l1")
         self.assertEqual([f["kind"] for f in session["flows"]], ["rtp", "rtcp"])
         alice = session["flows"][0]["sides"]["from"]
-        where = "127.0.0.1:%d" % call.alice.getsockname()[1]
+        where = "%s:%d" % call.alice.getsockname()
         self.assertEqual(alice["local"], "%s:%d" % call.to_alice[:2])
         self.assertEqual(alice["target"], where)
         self.assertEqual(alice["latched"], where)
@@ -367,7 +372,7 @@ class CtlTest(unittest.TestCase):
         self.assertIn("draining", self.ctl("drain"))
         self.assertIn("draining: no new calls", self.ctl("status"))
         key = Key("refused", 1, "a", "b")
-        media = [Media("127.0.0.1", 4000)]
+        media = [Media(PARTIES, 4000)]
         self.assertIsNone(self.daemon.helper.allocate(key, 0, "127.0.0.1",
                                                       media))
         url = f"http://127.0.0.1:{self.daemon.http_port}/readyz"

@@ -33,14 +33,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import run_whole  # noqa: E402
 from hostile_frames import (  # noqa: E402
-    NET, PAYLOAD_MAX, framed, image_of, real_allocate, bombs, bad_images, bad_lengths)
-from nathelper import Key, Media, NatHelper, ProtocolError, freeze  # noqa: E402
+    NET, framed, image_of, real_allocate, bad_images, bad_lengths)
+from nathelper import Key, Media, NatHelper, ProtocolError  # noqa: E402
+from waiting import PATIENCE_S, wait_for  # noqa: E402
 
 BUILD = pathlib.Path()
 OURS = ["--from-ip", f"{NET}.2", "--to-ip", f"{NET}.3"]
 SEED = int(os.environ.get("SLUICE_SEED", time.time_ns() & 0xffffffff))
-# Only so that a hang ends: nothing takes long on a quiet machine.
-PATIENCE_S = 30
 
 HALF_OPEN_CLIENTS = 300
 # How often the half-open clients come again, all together. They take over every
@@ -60,16 +59,6 @@ UNDEF = b"\x00\x00\x00\x03\x05\x0b\x05"
 
 
 # ---- a daemon and its calls ------------------------------------------------
-
-def wait_for(condition, what: str):
-    """Asks until the answer is true; that answer."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (answer := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE_S} s in vain: {what}")
-        time.sleep(0.01)
-    return answer
-
 
 class Daemon:
     def __init__(self, folder: pathlib.Path):

@@ -226,12 +226,12 @@ class ABadRelay(Case):
         self.assertLessEqual(result["whole_run"]["window_timeouts"], 8)
 
     def test_that_is_gone_shows_as_peer_refused(self):
-        gone = bad_relay.udp_pair("127.0.0.1")
-        port = gone[0].getsockname()[1]
+        gone = bad_relay.udp_pair(bad_relay.IP)
+        where = "%s:%d" % gone[0].getsockname()
         for s in gone:
             s.close()
         with tempfile.NamedTemporaryFile("w") as file:
-            file.write(f"127.0.0.1:{port} 127.0.0.1:{port}\n")
+            file.write(f"{where} {where}\n")
             file.flush()
             status, result, said = sluiceload(
                 "rtp", "--endpoints", file.name, *OURS, "--connect", "--rate",

@@ -222,6 +222,33 @@ subtest 'a plain call' => sub {
     is(activate($call), undef, 'a late ACK activates nothing');
 };
 
+subtest 'a call that goes on' => sub {
+    my $call = new_call();
+    my ($caller, $callee) = (party($CALLER), party($CALLEE));
+    my ($for_callee, $for_caller) = established($call, $caller, $callee);
+    # In turns, as fast as they hear each other.
+    my @turn = (
+        [ $caller, $for_caller->[0][1], $callee, $for_callee->[0][1], 1 ],
+        [ $callee, $for_callee->[0][1], $caller, $for_caller->[0][1], 2 ],
+    );
+    my ($said, $changed, $elsewhere) = (0, 0, 0);
+    my $until = time() + 1;
+    while (time() < $until && !$changed) {
+        for (@turn) {
+            my ($from, $told_from, $to, $told_to, $ssrc) = @$_;
+            my $data = rtp($ssrc, 'packet ' . ++$said);
+            send_to($from->{socks}[0], $RELAY, $told_from, $data);
+            my ($got, $source) = receive($to->{socks}[0]);
+            ++$changed if $got ne $data;
+            ++$elsewhere if $source ne "$RELAY:$told_to";
+        }
+    }
+    note("$said packets");
+    is($changed, 0, 'each arrives, unchanged');
+    is($elsewhere, 0, 'from the announced port');
+    is(bye($call), 1, 'closed');
+};
+
 subtest 'what comes before activation is relayed then' => sub {
     my $call = new_call();
     my ($caller, $callee) = (party($CALLER), party($CALLEE));

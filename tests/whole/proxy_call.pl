@@ -4,11 +4,12 @@
 #
 #   proxy_call.pl SOCKET [BUILD]
 #
-#   caller 127.0.0.2        proxy 127.0.0.1          callee 127.0.0.3
+#   caller 127.0.0.2        proxy 127.0.0.4          callee 127.0.0.3
 #      |---- SIP ------> leg "outside"                     |
 #      |                     leg "inside" ---- SIP ------->|
 #      |                         | RPC                     |
 #      |<=========== RTP ====> helper <======= RTP =======>|
+#                           127.0.0.1
 #
 # The caller counts its packets in their payload and the callee echoes them, so
 # what comes back has passed the relay both ways. This process is the caller;
@@ -35,6 +36,8 @@ die "usage: $0 SOCKET [BUILD]\n" if !defined $socket;
 
 my $PATIENCE_S = 20;    # for what must come
 my $PACKETS = 50;       # echoed before somebody hangs up: a second of sound
+my $PROXY = '127.0.0.4';
+my $RELAY = '127.0.0.1';
 
 # A leg that only serves the party behind it: legs of Net::SIP know no routes.
 package PartyLeg;
@@ -57,6 +60,9 @@ sub new {
 }
 sub allocate_sockets {
     my ($self, @args) = @_;
+    # It asks for its leg's address, as if the helper were on its machine.
+    $args[2] eq $PROXY or die "allocate on $args[2]";
+    $args[2] = $RELAY;
     my $reply = $self->{client}->allocate_sockets(@args);
     $self->{tell}->("allocate $args[1] " . ($reply
         ? join(',', map { "$_->[0]:$_->[1]/$_->[2]" } @$reply) : 'undef'));
@@ -86,8 +92,8 @@ sub uri { my ($sock) = @_; return 'sip:' . $sock->sockhost . ':' . $sock->sockpo
 
 my %sock = (
     caller => bound('127.0.0.2'),
-    outside => bound('127.0.0.1'),
-    inside => bound('127.0.0.1'),
+    outside => bound($PROXY),
+    inside => bound($PROXY),
     callee => bound('127.0.0.3'),
 );
 

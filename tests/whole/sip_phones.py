@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import unittest.mock
 
@@ -20,9 +19,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import run_whole  # noqa: E402
+from waiting import PATIENCE_S, wait_for  # noqa: E402
 
-# Only so that a hang ends: nothing takes long on a quiet machine.
-PATIENCE_S = 40
 PASSWORDS = {"alice": "wonderland", "bob": "builder"}
 
 SIP = """
@@ -83,16 +81,6 @@ def free_port(address: str) -> int:
                     probe.bind((address, port + offset))
             return port
     raise AssertionError("no port is free")
-
-
-def wait_for(condition, what: str):
-    """Asks until the answer is true; that answer."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (answer := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE_S} s in vain: {what}")
-        time.sleep(0.02)
-    return answer
 
 
 class Daemon:

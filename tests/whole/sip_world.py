@@ -18,6 +18,7 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import run_whole  # noqa: E402
+from waiting import PATIENCE_S, wait_for  # noqa: E402
 
 # Addresses of this process alone, so that two runs on a machine do not meet.
 NET = f"127.{os.getpid() >> 8 & 0x7f | 0x40}.{os.getpid() & 0xff}"
@@ -26,18 +27,6 @@ LEG = f"{NET}.100"
 UDP_PORT = TCP_PORT = 5060
 TLS_PORT = 5061
 SEED = int(os.environ.get("SLUICE_SEED", time.time_ns() & 0xffffffff))
-# Only so that a hang ends: nothing takes long on a quiet machine.
-PATIENCE_S = 60
-
-
-def wait_for(condition, what: str):
-    """Asks until the answer is true; that answer."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (answer := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE_S} s in vain: {what}")
-        time.sleep(0.01)
-    return answer
 
 
 def percentile(values, share: float) -> float:

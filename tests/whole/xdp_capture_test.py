@@ -18,10 +18,11 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import namespaces  # noqa: E402
 import xdp_test  # noqa: E402
-import xdp_world  # noqa: E402
 from xdp_test import Call, run_offload  # noqa: E402
-from xdp_world import Daemon, Namespaces, wait_for  # noqa: E402
+from waiting import PATIENCE_S, wait_for  # noqa: E402
+from xdp_world import Daemon, Namespaces  # noqa: E402
 
 BUILD = pathlib.Path()
 SECONDS = 600  # only so that it ends some day
@@ -49,7 +50,7 @@ class Capture:
         return self.wait()
 
     def wait(self) -> dict:
-        out, err = self.process.communicate(timeout=xdp_world.PATIENCE_S)
+        out, err = self.process.communicate(timeout=PATIENCE_S)
         assert self.process.returncode == 0, err
         return json.loads(out)
 
@@ -57,7 +58,7 @@ class Capture:
 class CaptureDaemon(Daemon):
     def ask_capture(self) -> dict:
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(xdp_world.PATIENCE_S)
+            sock.settimeout(PATIENCE_S)
             sock.connect(str(self.folder / "control.sock"))
             sock.sendall(b"GET /v1/capture HTTP/1.1\r\n\r\n")
             answer = b""
@@ -69,7 +70,7 @@ class CaptureDaemon(Daemon):
 def read(file: pathlib.Path) -> list:
     """(source, port, destination, port, RTP sequence number) of each packet;
     fails on a bad checksum or what is no RTP."""
-    out = xdp_world.run(
+    out = namespaces.run(
         "tshark", "-r", str(file), "-o", "udp.check_checksum:TRUE", "-o",
         "ip.check_checksum:TRUE", "-d", "udp.port==1-65535,rtp", "-T",
         "fields", "-E", "separator=,", "-e", "ip.src", "-e", "ipv6.src", "-e",
@@ -188,7 +189,7 @@ class Captures(unittest.TestCase):
 def main() -> int:
     global BUILD
     BUILD = xdp_test.BUILD = pathlib.Path(sys.argv[1]).resolve()
-    reason = xdp_world.why_not()
+    reason = namespaces.why_not()
     if not shutil.which("tshark"):
         reason = "there is no tshark (tools/setup installs it)"
     if reason:

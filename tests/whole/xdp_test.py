@@ -9,8 +9,6 @@ Method: a real sluiced between real sockets; sluiceload judges order and loss.""
 
 import json
 import pathlib
-import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -19,9 +17,11 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-import xdp_world  # noqa: E402
+import namespaces  # noqa: E402
 from nathelper import Key, Media, NatHelper  # noqa: E402
-from xdp_world import Daemon, Namespaces, run, wait_for  # noqa: E402
+from namespaces import links_of, run  # noqa: E402
+from waiting import PATIENCE_S, wait_for  # noqa: E402
+from xdp_world import Daemon, Namespaces  # noqa: E402
 
 BUILD = pathlib.Path()
 MODES = ("native", "tc")
@@ -233,7 +233,7 @@ def load(test, spaces, daemon, while_it_runs, seconds: int) -> dict:
         while_it_runs()
     finally:
         load.send_signal(2)
-        load.wait(xdp_world.PATIENCE_S)
+        load.wait(PATIENCE_S)
     return json.loads(result.read_text())["whole_run"]
 
 
@@ -272,17 +272,15 @@ class Continuity(unittest.TestCase):
                 self.assertEqual(numbers["offload_left"], 2 * CALLS * SWITCHES)
 
     def test_the_program_taken_off_by_force_costs_nothing(self):
-        if not shutil.which("bpftool") and \
-           not pathlib.Path("/usr/sbin/bpftool").exists():
-            self.skipTest("there is no bpftool (tools/setup installs it)")
+        if reason := namespaces.why_not_detach():
+            self.skipTest(reason)
         for mode in MODES:
             with self.subTest(mode=mode), Namespaces() as spaces, \
                  Daemon(BUILD, spaces, mode) as daemon:
                 def take_off():
                     in_force(daemon, 2 * CALLS)
                     for link in links_of(daemon.process.pid):
-                        run("/usr/sbin/bpftool", "link", "detach", "id",
-                            str(link))
+                        namespaces.detach(link)
                     wait_for(lambda: all(
                         i["path"] == "sockets"
                         for i in daemon.ask("status")["interfaces"]),
@@ -469,20 +467,10 @@ def run_offload(daemon: Daemon, which: str):
         str(daemon.folder / "control.sock"), "offload", which)
 
 
-def links_of(pid: int) -> list:
-    """Ids of the BPF links that the process holds."""
-    links = []
-    for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-        text = path.read_text()
-        if "link_id:" in text:
-            links.append(int(text.split("link_id:")[1].split()[0]))
-    return links
-
-
 def main() -> int:
     global BUILD
     BUILD = pathlib.Path(sys.argv[1]).resolve()
-    if reason := xdp_world.why_not():
+    if reason := namespaces.why_not():
         print(f"skipped: {reason}")
         return 77
     names = sys.argv[2:]

@@ -6,84 +6,31 @@ for the tests of the kernel bypass:
     callee 10.91.2.2, fd91:2::2 ===veth=== r1 10.91.2.1, fd91:2::1
 
 With one device both parties are behind r0, the callee as 10.91.1.3 (fd91:1::3).
-The relay's neighbours have GRO, or redirected frames would be lost, and senders
-finish their checksums themselves (a veth would leave that to a device that
-there is not). Only sockets are opened inside: a process enters a namespace for
-as long as that takes."""
+Only sockets are opened inside: a process enters a namespace for as long as that
+takes."""
 
-import contextlib
-import ctypes
 import json
-import os
 import pathlib
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import namespaces  # noqa: E402
 import run_whole  # noqa: E402
-
-CLONE_NEWNET = 0x40000000
-# Only so that a hang ends: nothing takes long on a quiet machine.
-PATIENCE_S = 60
-_LIBC = ctypes.CDLL(None, use_errno=True)
+from namespaces import run, why_not  # noqa: E402,F401
+from waiting import PATIENCE_S  # noqa: E402
 
 
-def wait_for(condition, what: str):
-    """Asks until the answer is true; that answer."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (answer := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE_S} s in vain: {what}")
-        time.sleep(0.01)
-    return answer
-
-
-def run(*command: str) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: {done.stdout.strip()}")
-    return done.stdout
-
-
-def why_not() -> str:
-    """Why no such test can run here; empty when it can."""
-    if os.geteuid() != 0:
-        return "it takes root to make network namespaces"
-    for tool in ("ip", "ethtool"):
-        if not shutil.which(tool):
-            return f"there is no {tool} (tools/setup installs it)"
-    name = f"slx{os.getpid()}t"
-    try:
-        run("ip", "netns", "add", name)
-    except RuntimeError as error:
-        return f"no network namespace can be made: {error}"
-    try:
-        run("ip", "-n", name, "link", "add", "name", "a", "type", "veth", "peer", "name", "b")
-    except RuntimeError as error:
-        return f"no veth can be made: {error}"
-    finally:
-        run("ip", "netns", "del", name)
-    return ""
-
-
-class Namespaces:
+class Namespaces(namespaces.Pair):
     """Use it in a `with`. `devices`: 2, or 1 with both parties behind it."""
-    count = 0
 
     def __init__(self, devices: int = 2):
-        Namespaces.count += 1
-        prefix = f"slx{os.getpid()}n{Namespaces.count}"
+        super().__init__()
         self.devices = devices
-        self.relay = prefix + "r"
-        self.far = prefix + "f"
         self.caller_ip, self.caller_ip6 = "10.91.1.2", "fd91:1::2"
         if devices == 1:
             self.callee_ip, self.callee_ip6 = "10.91.1.3", "fd91:1::3"
@@ -93,71 +40,26 @@ class Namespaces:
         self.relay_ips = ["10.91.1.1", "10.91.2.1"][:devices]
         self.relay_ips6 = ["fd91:1::1", "fd91:2::1"][:devices]
 
-    def __enter__(self):
-        try:
-            for name in (self.relay, self.far):
-                run("ip", "netns", "add", name)
-                run("ip", "-n", name, "link", "set", "lo", "up")
-            self._link(0,
-                       [self.caller_ip, self.caller_ip6] +
-                       ([self.callee_ip, self.callee_ip6]
-                        if self.devices == 1 else []))
-            if self.devices == 2:
-                self._link(1, [self.callee_ip, self.callee_ip6])
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+    def lay_out(self):
+        self._device(0, [self.caller_ip, self.caller_ip6] +
+                     ([self.callee_ip, self.callee_ip6]
+                      if self.devices == 1 else []))
+        if self.devices == 2:
+            self._device(1, [self.callee_ip, self.callee_ip6])
 
-    def __exit__(self, *unused):
-        for name in (self.relay, self.far):
-            subprocess.run(["ip", "netns", "del", name],
-                           stderr=subprocess.DEVNULL)
-
-    def _link(self, number: int, addresses):
-        far = self.far
-        near_dev, far_dev = f"r{number}", f"p{number}"
-        run("ip", "-n", self.relay, "link", "add", near_dev, "type", "veth",
-            "peer", "name", far_dev, "netns", far)
+    def _device(self, number: int, addresses):
+        near, far = f"r{number}", f"p{number}"
+        self.link(near, far)
         for address in [f"10.91.{number + 1}.1/24", f"fd91:{number + 1}::1/64"]:
-            self._address(self.relay, near_dev, address)
+            self._address(self.relay, near, address)
         for address in addresses:
-            self._address(far, far_dev,
+            self._address(self.far, far,
                           f"{address}/{64 if ':' in address else 24}")
-        run("ip", "-n", self.relay, "link", "set", near_dev, "up")
-        run("ip", "-n", far, "link", "set", far_dev, "up")
-        # Only once they are up does it count.
-        run("ip", "netns", "exec", far, "ethtool", "-K", far_dev, "gro", "on",
-            "tx", "off", "gso", "off", "tso", "off")
-        run("ip", "netns", "exec", self.relay, "ethtool", "-K", near_dev,
-            "gro", "on")
 
     @staticmethod
     def _address(namespace: str, device: str, address: str):
         extra = ["nodad"] if ":" in address else []
         run("ip", "-n", namespace, "addr", "add", address, "dev", device, *extra)
-
-    @contextlib.contextmanager
-    def inside(self, namespace: str):
-        """This thread is in that namespace."""
-        with open("/proc/thread-self/ns/net") as home, \
-             open(f"/run/netns/{namespace}") as there:
-            if _LIBC.setns(there.fileno(), CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
-            try:
-                yield
-            finally:
-                if _LIBC.setns(home.fileno(), CLONE_NEWNET) != 0:
-                    os._exit(70)  # whatever runs here would be elsewhere
-
-    def udp(self, namespace: str, ip: str, port: int = 0) -> socket.socket:
-        with self.inside(namespace):
-            sock = socket.socket(
-                socket.AF_INET6 if ":" in ip else socket.AF_INET,
-                socket.SOCK_DGRAM)
-        sock.bind((ip, port))
-        sock.settimeout(PATIENCE_S)
-        return sock
 
 
 class Daemon:
