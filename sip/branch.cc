@@ -180,7 +180,12 @@ bool IsRouteMark(const Keys& keys, std::string_view mark,
 }
 
 std::string PassMark(const Keys& keys, std::string_view branch) {
-  return keys.Mac("pass", {branch}).substr(0, 16);
+  return keys.Mac("pass", {branch});
+}
+
+bool IsPassMark(const Keys& keys, std::string_view mark,
+                std::string_view branch) {
+  return keys.IsMac(mark, "pass", {branch});
 }
 
 std::string HopMark(const Keys& keys, const Message& message, const Uri& hop) {
@@ -211,6 +216,16 @@ bool IsBranch(const Keys& keys, const Branch& branch, const Message& response,
   const LegAndLoop leg_and_loop(branch.leg, branch.loop);
   const Covered covered(leg_and_loop.text(), response, next);
   return keys.IsMac(branch.mac, "branch", covered.parts());
+}
+
+uint64_t BranchNumber(std::string_view text) {
+  const auto branch = Branch::Parse(text);
+  if (!branch) return 0;
+  uint64_t number = 0;
+  for (const char c : branch->mac.substr(0, 16)) {
+    number = number << 4 | static_cast<uint64_t>(HexDigit(c));
+  }
+  return std::max<uint64_t>(number, 1);
 }
 
 }  // namespace sluice::sip

@@ -58,8 +58,10 @@ LoopText LoopMark(const Message& request);
 std::string RouteMark(const Keys& keys, const Message& message);
 bool IsRouteMark(const Keys& keys, std::string_view mark,
                  const Message& message);
-// `branch`: of our Via. 16 digits.
+// `branch`: of our Via.
 std::string PassMark(const Keys& keys, std::string_view branch);
+bool IsPassMark(const Keys& keys, std::string_view mark,
+                std::string_view branch);
 // `hop`: the URI where the next hop is looked for. Of a message that sets up
 // the dialog, or a response to it.
 std::string HopMark(const Keys& keys, const Message& message, const Uri& hop);
@@ -75,6 +77,9 @@ std::string MakeBranch(const Keys& keys, uint8_t leg, std::string_view loop,
 // response to.
 bool IsBranch(const Keys& keys, const Branch& branch, const Message& response,
               const Via& next);
+// Half of its mac, to tell the branches of a fork apart: never 0, which stands
+// for a branch that is not of this form.
+uint64_t BranchNumber(std::string_view branch);
 
 }  // namespace sluice::sip
 

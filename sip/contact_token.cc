@@ -156,7 +156,11 @@ bool TakeHead(std::string_view* plain, uint16_t* day,
 // A clock that is a little slow, here or on the node that made it, is no lie.
 constexpr int kDaysEarly = 1;
 
+// 1 January 1970, and the same again in 2149.
+constexpr uint16_t kNoDay = 0;
+
 bool IsFresh(uint16_t made, uint16_t today) {
+  if (made == kNoDay) return true;
   const int age = static_cast<int16_t>(static_cast<uint16_t>(today - made));
   return age >= -kDaysEarly && age <= ContactTokens::kDaysMax;
 }
@@ -170,7 +174,9 @@ uint16_t ContactTokens::Today() {
 std::string ContactTokens::Make(const Contact& contact) const {
   if (contact.uri.empty() || contact.uri.size() > kUriOctetsMax) return "";
   CHECK(contact.leg < kLegsMax && contact.facing < kLegsMax);
-  const std::string plain = HeadOf(today_(), contact) + Shorten(contact.uri);
+  const std::string plain =
+      HeadOf(contact.lasting ? kNoDay : today_(), contact) +
+      Shorten(contact.uri);
   const std::string sealed = keys_.Seal(kPurpose, "", plain);
   if (1 + Base32Digits(sealed.size()) > kUriOctetsMax) return "";
   std::string token(1, kFirst);
@@ -193,6 +199,7 @@ std::optional<ContactTokens::Contact> ContactTokens::Open(
   if (!TakeHead(&rest, &day, &contact) || !IsFresh(day, today_())) {
     return std::nullopt;
   }
+  contact.lasting = day == kNoDay;
   contact.uri = Lengthen(rest);
   return contact;
 }

@@ -85,8 +85,10 @@ bool Dispatcher::InDialog(const Message& request) {
   std::optional<Uri> target = request.parsed_uri();
   if (!target) return false;
   std::string_view mark;
+  bool marked = false;
   const auto note = [&](const Uri& ours) {
     if (const auto hop = ours.Param("n")) mark = *hop;
+    marked = marked || IsOurMark(ours, request);
   };
   // A strict router before us: where it goes is the last Route.
   const bool strict =
@@ -109,7 +111,8 @@ bool Dispatcher::InDialog(const Message& request) {
     if (!last) return false;
     target = last->uri;
   }
-  return (!foreign && IsToken(*target)) ||
+  // A token alone shows no dialog: answers that make none have them, too.
+  return (!foreign && marked && IsToken(*target)) ||
          IsHopMark(keys_, mark, request, *target);
 }
 

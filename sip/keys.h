@@ -85,9 +85,10 @@ class Keys {
 // cannot be made to open another, and the caller refuses what comes in by a leg
 // other than `facing`.
 //
-// A token is good for kDaysMax days, or whoever was once shown one could reach
-// its owner for as long as the key is kept. No dialog lasts that long without a
-// request that shows a new one (RFC 3261 12.2.1.1).
+// A token (but for those of a REGISTER) is good for kDaysMax days, or whoever
+// was once shown one could reach its owner for as long as the key is kept. No
+// dialog lasts that long without a request that shows a new one (RFC
+// 3261 12.2.1.1).
 //
 // Thread: control only.
 class ContactTokens {
@@ -105,6 +106,9 @@ class ContactTokens {
     // Where its owner was heard, when that is not what the URI says: behind a
     // NAT, or on a connection that the URI does not name.
     std::optional<Peer> heard{};
+    // Of a REGISTER, whose registrar knows when it ends: the same every day,
+    // and good as long as the key.
+    bool lasting = false;
   };
   // "" when it would be longer than kUriOctetsMax, and for no URI.
   // REQUIRES: both legs are below kLegsMax.

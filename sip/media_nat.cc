@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "sip/branch.h"
 #include "sip/fields.h"
 
 namespace sluice::sip {
@@ -80,14 +81,15 @@ bool MediaNat::Concerns(const Message& message, const Leg& in, const Leg& out) {
   }
   switch (message.method()) {
     case Method::kAck:
-    case Method::kBye:
-    case Method::kCancel: return true;
+    case Method::kBye: return true;
+    // Anybody can send one who knows the call; its 487 comes from who is asked.
+    case Method::kCancel: return false;
     default: return SdpOf(message).has_value();
   }
 }
 
-MediaRelay::Key MediaNat::KeyOf(const Message& message, const Leg& in,
-                                const Leg& out) const {
+MediaRelay::Key MediaNat::KeyOf(const Message& message, std::string_view branch,
+                                const Leg& in, const Leg& out) const {
   const bool request = message.is_request();
   const std::string_view from = message.Value(HeaderId::kFrom);
   const std::string_view to = message.Value(HeaderId::kTo);
@@ -96,7 +98,8 @@ MediaRelay::Key MediaNat::KeyOf(const Message& message, const Leg& in,
           .id_from = IdOf(from, request ? in : out),
           .id_to = IdOf(to, request ? out : in),
           .uri_from = UriOf(from),
-          .uri_to = UriOf(to)};
+          .uri_to = UriOf(to),
+          .branch = BranchNumber(branch)};
 }
 
 bool MediaNat::Rewrites(const Message& message) {
@@ -104,15 +107,18 @@ bool MediaNat::Rewrites(const Message& message) {
          SdpOf(message).has_value();
 }
 
-void MediaNat::Run(const Message& message, const IpAddress& heard_from,
-                   const Leg& in, const Leg& out, Done done) {
+void MediaNat::Run(const Message& message, std::string_view branch,
+                   const IpAddress& heard_from, const Leg& in, const Leg& out,
+                   Done done) {
   const auto sdp = SdpOf(message);
   CHECK(sdp.has_value());
-  OnSdp(message, *sdp, heard_from, in, out, std::move(done));
+  OnSdp(message, KeyOf(message, branch, in, out), *sdp, heard_from, out,
+        std::move(done));
 }
 
-void MediaNat::Tell(const Message& message, const Leg& in, const Leg& out) {
-  MediaRelay::Key key = KeyOf(message, in, out);
+void MediaNat::Tell(const Message& message, std::string_view branch,
+                    const Leg& in, const Leg& out) {
+  MediaRelay::Key key = KeyOf(message, branch, in, out);
   const auto nothing = [](absl::Status) {};
   if (message.is_request() && message.method() == Method::kAck) {
     key.stage = AnswerStage::kFinal;
@@ -125,17 +131,18 @@ void MediaNat::Tell(const Message& message, const Leg& in, const Leg& out) {
   relay_.Close(key, nothing);
 }
 
-void MediaNat::Abandon(const Message& request, const Leg& in, const Leg& out) {
-  MediaRelay::Key key = KeyOf(request, in, out);
+void MediaNat::Abandon(const Message& request, std::string_view branch,
+                       const Leg& in, const Leg& out) {
+  MediaRelay::Key key = KeyOf(request, branch, in, out);
   // It may be the repetition of one that has been answered.
   key.half_open_only = true;
   ++counters_.closed;
   relay_.Close(key, [](absl::Status) {});
 }
 
-void MediaNat::OnSdp(const Message& message, std::string_view text,
-                     const IpAddress& heard_from, const Leg& in, const Leg& out,
-                     Done done) {
+void MediaNat::OnSdp(const Message& message, MediaRelay::Key key,
+                     std::string_view text, const IpAddress& heard_from,
+                     const Leg& out, Done done) {
   // What is no description for us may be one for the parties, but a call whose
   // media cannot be followed would be a silent one.
   const bool ack = message.is_request() && message.method() == Method::kAck;
@@ -155,7 +162,6 @@ void MediaNat::OnSdp(const Message& message, std::string_view text,
     media.push_back(MediaOf(m));
     media.back().heard_from = heard_from;
   }
-  MediaRelay::Key key = KeyOf(message, in, out);
   // A request is joined with an answer that came before it was repeated.
   key.stage = ack || message.status() >= 200 ? AnswerStage::kFinal
                                              : AnswerStage::kEarly;

@@ -55,22 +55,25 @@ class MediaNat {
   static bool Rewrites(const Message& message);
   // REQUIRES: Concerns(), Rewrites(). `done` is called once, perhaps before
   // this returns; `message` must live until then.
+  // `branch`: of our Via, by which the way of a fork is told from another's.
   // `heard_from`: where the party itself sent it from; :: when unknown.
-  void Run(const Message& message, const IpAddress& heard_from, const Leg& in,
-           const Leg& out, Done done);
+  void Run(const Message& message, std::string_view branch,
+           const IpAddress& heard_from, const Leg& in, const Leg& out,
+           Done done);
   // REQUIRES: Concerns(), not Rewrites(). The relay is told and not waited for.
-  void Tell(const Message& message, const Leg& in, const Leg& out);
+  void Tell(const Message& message, std::string_view branch, const Leg& in,
+            const Leg& out);
   // REQUIRES: Rewrites(), Run() is done. The request went nowhere after all:
   // its ports go back, what was up before stays.
-  void Abandon(const Message& request, const Leg& in, const Leg& out);
+  void Abandon(const Message& request, std::string_view branch, const Leg& in,
+               const Leg& out);
   const Counters& counters() const { return counters_; }
 
  private:
-  MediaRelay::Key KeyOf(const Message& message, const Leg& in,
-                        const Leg& out) const;
-  void OnSdp(const Message& message, std::string_view text,
-             const IpAddress& heard_from, const Leg& in, const Leg& out,
-             Done done);
+  MediaRelay::Key KeyOf(const Message& message, std::string_view branch,
+                        const Leg& in, const Leg& out) const;
+  void OnSdp(const Message& message, MediaRelay::Key key, std::string_view text,
+             const IpAddress& heard_from, const Leg& out, Done done);
   // The body with the description in it replaced.
   std::string Rewrite(const Message& message, std::string_view text,
                       const Sdp& sdp, absl::Span<const MediaRelay::Port> ports,

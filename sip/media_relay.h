@@ -32,7 +32,10 @@ class MediaRelay {
     std::optional<uint32_t> cseq;  // nullopt: all (Close, for a BYE)
     std::string id_from, id_to;    // opaque
     std::string uri_from, uri_to;  // information only
-    bool half_open_only = false;   // Close leaves what is joined
+    // The way that an offer takes to one of its answerers: forks have one
+    // offer, and the end of one way is not that of the others. 0: unknown.
+    uint64_t branch = 0;
+    bool half_open_only = false;                // Close leaves what is joined
     AnswerStage stage = AnswerStage::kUnknown;  // Activate
   };
   struct Media {

@@ -17,6 +17,7 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::MakePlan(
       in.uri == in.message.uri() ? in.message.parsed_uri() : Uri::Parse(in.uri);
   if (!plan->uri) return Refuse{.code = 400};
   if (auto no = CheckRequest(in, plan)) return no;
+  plan->may_choose = MayChoose(in);
   if (auto no = FollowRoutes(in, plan)) return no;
   if (auto no = OpenToken(in, plan)) return no;
   if (in.target) {
@@ -25,7 +26,20 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::MakePlan(
     // Inside a dialog the URI is a contact, not what somebody dialled.
     ApplyPrefixes(in, plan);
   }
-  return CheckPassage(in, plan);
+  if (auto no = CheckPassage(in, plan)) return no;
+  plan->branch = MakeBranch(keys_, in.leg.index, plan->loop.text(), in.message,
+                            Via::Parse(in.via).value_or(Via{}));
+  return std::nullopt;
+}
+
+// Anybody can write a From. One of ours is who has proved it, or comes in where
+// nobody else can.
+bool StatelessProxy::MayChoose(const Incoming& in) const {
+  const Message& m = in.message;
+  const bool of_invite =
+      m.method() == Method::kCancel || m.method() == Method::kAck;
+  return in.leg.trusted || !in.user.empty() ||
+         (of_invite && admitted_.Has(m, in.from.address.ip, dispatcher_.now()));
 }
 
 void StatelessProxy::SetUri(Incoming& in, Plan* plan, std::string uri) {
@@ -90,7 +104,10 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
   if (!uri.has_user && uri.Param("lr") && dispatcher_.OwnerOf(uri) != nullptr) {
     const auto last = NameAddr::Parse(routes.back());
     if (!last) return Refuse{.code = 400};
-    NoteMark(uri, m, plan);
+    // A stranger's would have hidden from the chain whom it is for.
+    if (!NoteMark(uri, m, plan) && !plan->may_choose) {
+      return Refuse{.code = 403};
+    }
     SetUri(in, plan, std::string(last->uri_text));
     routes.pop_back();
     plan->strict = true;
@@ -106,8 +123,8 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::FollowRoutes(
     if (leg == nullptr) break;
     const bool marked = NoteMark(route->uri, m, plan);
     // One that a phone was given by its owner names where it sends to; ours
-    // name all legs of the call.
-    if (marked || leg != &in.leg) plan->leg = leg;
+    // name all legs of the call. A stranger's would choose among our carriers.
+    if (marked || (plan->may_choose && leg != &in.leg)) plan->leg = leg;
   }
   plan->routes = ours;
   if (ours < routes.size()) {
@@ -230,18 +247,13 @@ std::optional<StatelessProxy::Refuse> StatelessProxy::CheckPassage(
   if (router_.IsOurDomain(uri->host) &&
       router_.IsOurDomain(plan->next_uri->host) &&
       !plan->next_uri->Param("maddr")) {
+    // Nor does a mark of a call lead who has no leave by that call's leg.
+    if (!plan->may_choose) plan->leg = nullptr;
     return std::nullopt;
   }
-  // Anybody can write a From. One of ours is who has proved it, or comes in
-  // where nobody else can.
-  if (in.leg.trusted) return std::nullopt;
-  const bool of_invite =
-      m.method() == Method::kCancel || m.method() == Method::kAck;
-  plan->by_user =
-      !in.user.empty() ||
-      (of_invite && admitted_.Has(m, in.from.address.ip, dispatcher_.now()));
-  if (plan->by_user) return std::nullopt;
-  return Refuse{.code = 403};
+  if (!plan->may_choose) return Refuse{.code = 403};
+  plan->by_user = !in.leg.trusted;
+  return std::nullopt;
 }
 
 }  // namespace sluice::sip

@@ -194,6 +194,12 @@ std::optional<Registrar::Refuse> Registrar::Merge(
   });
   // Behind another proxy the source is that proxy, which Path names.
   const bool direct = m.vias() == 1;
+  // Who has proved nothing is reached where he was heard, and nowhere else: or
+  // anybody could have us send to whom he names.
+  const bool proven = in.leg.trusted || !in.user.empty();
+  if (!proven && (!direct || !path.empty())) {
+    return Refuse{403, ""};
+  }
   size_t fresh = 0;
   for (const Wish& wish : wishes) {
     const auto is_old = [&](const Binding& b) {

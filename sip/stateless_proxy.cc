@@ -39,6 +39,9 @@ bool RecordsRoute(Method method) {
   }
 }
 
+// Each is sealed and read anew; a registrar lists so many at most.
+constexpr size_t kContactsOfAnswerMax = 64;
+
 int CodeOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kNotFound: return 404;
@@ -109,8 +112,10 @@ void StatelessProxy::OnRequest(Incoming& in) {
                       .address = plan.peer->address,
                       .tls_name = {}};
     auto ways = router_.Reach({&there, 1}, plan.leg);
-    // A connection that is gone is looked for where the URI says.
-    if (ways.ok() && plan.peer->transport != Transport::kUdp) {
+    // A connection that is gone is looked for where the URI says, if that is
+    // who was heard: anybody can write another's address into a contact.
+    if (ways.ok() && plan.peer->transport != Transport::kUdp &&
+        plan.next_uri->ip() == plan.peer->address.ip) {
       auto others = router_.FindNow(*plan.next_uri, plan.leg);
       if (others && others->ok()) {
         ways->insert(ways->end(), (*others)->begin(), (*others)->end());
@@ -148,11 +153,12 @@ void StatelessProxy::Forward(Incoming& in, const Plan& plan,
     return Send(in, plan, *ways);
   }
   if (!MediaNat::Rewrites(in.message)) {
-    media_->Tell(in.message, in.leg, out);
+    media_->Tell(in.message, plan.branch, in.leg, out);
     return Send(in, plan, *ways);
   }
   auto held = Hold(in);
-  media_->Run(held->message, HeardFrom(in.message, in.from), in.leg, out,
+  media_->Run(held->message, plan.branch, HeardFrom(in.message, in.from),
+              in.leg, out,
               [this, held, plan,
                ways = *std::move(ways)](const MediaNat::Outcome& outcome) {
                 Incoming& waiting = held->in;
@@ -186,7 +192,7 @@ void StatelessProxy::Send(const Incoming& in, const Plan& plan,
   Leg& out = *ways.front().leg;
   if (hops.front().destination.transport == Transport::kUdp) {
     return dispatcher_.SendRequest(std::move(hops), in.message.call_id(),
-                                   [&] { Undelivered(in, out); });
+                                   [&] { Undelivered(in, plan.branch, out); });
   }
   if (in.message.method() == Method::kAck) {
     // Nobody is told, so nothing is kept for telling.
@@ -196,14 +202,17 @@ void StatelessProxy::Send(const Incoming& in, const Plan& plan,
   }
   auto held = Hold(in);
   dispatcher_.SendRequest(std::move(hops), held->message.call_id(),
-                          [this, held, &out] { Undelivered(held->in, out); });
+                          [this, held, branch = plan.branch, &out] {
+                            Undelivered(held->in, branch, out);
+                          });
 }
 
-void StatelessProxy::Undelivered(const Incoming& in, const Leg& out) {
+void StatelessProxy::Undelivered(const Incoming& in, std::string_view branch,
+                                 const Leg& out) {
   // A body of our own was written with ports that nobody will use. An ACK is
   // not answered, and what it joined is up.
   if (in.body_rewritten && in.message.method() != Method::kAck) {
-    media_->Abandon(in.message, in.leg, out);
+    media_->Abandon(in.message, branch, in.leg, out);
   }
   Answer(in, {.code = 503});
 }
@@ -221,12 +230,9 @@ std::string StatelessProxy::Write(const Incoming& in, const Plan& plan,
   if (uri != m.uri()) edit.Replace(m.uri(), uri);
   const std::string_view top = m.top_via()->text;
   if (in.via != top) edit.Replace(top, in.via);
-  const auto next = Via::Parse(in.via);
-  const std::string branch = MakeBranch(keys_, in.leg.index, plan.loop.text(),
-                                        m, next.value_or(Via{}));
   edit.InsertHeaderOnTop(
       HeaderId::kVia, Cat("SIP/2.0/", NameOf(own.transport), " ", HostPort(own),
-                          ";branch=", branch));
+                          ";branch=", plan.branch));
   edit.SetHeader(HeaderId::kMaxForwards, Cat(plan.max_forwards));
 
   if (plan.strict) {
@@ -243,7 +249,7 @@ std::string StatelessProxy::Write(const Incoming& in, const Plan& plan,
     edit.RemoveFirst(HeaderId::kRoute, plan.routes);
   }
   if (!plan.path.empty()) edit.InsertHeaderOnTop(HeaderId::kRoute, plan.path);
-  if (RecordsRoute(m.method())) RecordRoute(in, out, own, branch, &edit);
+  if (RecordsRoute(m.method())) RecordRoute(in, out, own, plan.branch, &edit);
   RewriteContacts(m, in.from, in.leg, out, own, &edit);
   return edit.Apply();
 }
@@ -287,7 +293,6 @@ void StatelessProxy::MarkHops(const Message& response, const Leg& out,
       response.Find(HeaderId::kRecordRoute) == nullptr) {
     return;
   }
-  const std::string pass = PassMark(keys_, response.top_via()->branch);
   const bool makes_dialog = response.status() > 100 && response.status() < 300;
   std::string behind;
   if (makes_dialog) behind = ContactShown(response, out);
@@ -296,8 +301,9 @@ void StatelessProxy::MarkHops(const Message& response, const Leg& out,
   response.ForEach(HeaderId::kRecordRoute, [&](std::string_view value) {
     const auto route = NameAddr::Parse(value);
     if (!route) return !found;
-    if (route->uri.Param("p") != pass ||
-        dispatcher_.OwnerOf(route->uri) == nullptr) {
+    const auto pass = route->uri.Param("p");
+    if (!pass || dispatcher_.OwnerOf(route->uri) == nullptr ||
+        !IsPassMark(keys_, *pass, response.top_via()->branch)) {
       if (makes_dialog) behind = std::string(route->uri_text);
       // Below ours is what whoever has asked wrote.
       return !found;
@@ -387,7 +393,8 @@ void StatelessProxy::RewriteContacts(const Message& message, const Peer& from,
         tokens_.Make({.leg = in.index,
                       .facing = out.index,
                       .uri = std::string(contact->uri_text),
-                      .heard = HeardElsewhere(message, from, uri)});
+                      .heard = HeardElsewhere(message, from, uri),
+                      .lasting = message.method() == Method::kRegister});
     if (token.empty()) return true;
     replace(Cat(uri.scheme_text, ":", token, "@", HostPort(own),
                 TransportParam(own.transport)));
@@ -413,16 +420,22 @@ void StatelessProxy::OnResponse(Incoming& in) {
   }
   const auto to = PeerOfVia(*next);
   if (!to) return dispatcher_.Drop(SipDrop::k_no_via);
+  if (m.Count(HeaderId::kContact) > kContactsOfAnswerMax) {
+    return dispatcher_.Drop(SipDrop::k_bad_response);
+  }
+  if (m.method() == Method::kInvite && m.status() > 100 && m.status() < 200) {
+    admitted_.Refresh(m, to->address.ip, dispatcher_.now());
+  }
   Leg& out = *dispatcher_.legs()[branch->leg];
   if (media_ == nullptr || !MediaNat::Concerns(m, in.leg, out)) {
     return SendResponse(in, out, *to, *next);
   }
   if (!MediaNat::Rewrites(m)) {
-    media_->Tell(m, in.leg, out);
+    media_->Tell(m, top->branch, in.leg, out);
     return SendResponse(in, out, *to, *next);
   }
   auto held = Hold(in);
-  media_->Run(held->message, HeardFrom(m, in.from), in.leg, out,
+  media_->Run(held->message, top->branch, HeardFrom(m, in.from), in.leg, out,
               [this, held, &out, to = *to](const MediaNat::Outcome& outcome) {
                 Incoming& waiting = held->in;
                 // An answer that the relay cannot follow is no answer: the

@@ -62,8 +62,9 @@ class StatelessProxy final : public Handler {
     std::string next;  // URI of the next hop; "" : the request's
     // It parsed, until there is something to wait for: views into the former.
     std::optional<Uri> next_uri{};
-    Leg* leg = nullptr;  // by which it leaves, where that is known
-    LoopText loop;       // for the branch
+    Leg* leg = nullptr;    // by which it leaves, where that is known
+    LoopText loop;         // for the branch
+    std::string branch{};  // of our Via
     int max_forwards = kMaxForwards;
     size_t routes = 0;    // of ours, to be taken off the top
     bool strict = false;  // all Routes are written anew
@@ -76,6 +77,7 @@ class StatelessProxy final : public Handler {
     bool in_dialog = false;      // of one that was set up through here
     std::string hop_mark{};      // its leave to pass, to be looked at
     bool trusted = false;        // goes to whom we lead to
+    bool may_choose = false;     // its sender may name the way
     bool by_user = false;        // goes where its user may send it, or had
   };
   struct Refuse {
@@ -88,6 +90,7 @@ class StatelessProxy final : public Handler {
 
   std::optional<Refuse> MakePlan(Incoming& in, Plan* plan) const;
   std::optional<Refuse> CheckRequest(const Incoming& in, Plan* plan) const;
+  bool MayChoose(const Incoming& in) const;
   std::optional<Refuse> FollowRoutes(Incoming& in, Plan* plan) const;
   bool NoteMark(const Uri& route, const Message& message, Plan* plan) const;
   std::optional<Refuse> OpenToken(Incoming& in, Plan* plan) const;
@@ -102,7 +105,7 @@ class StatelessProxy final : public Handler {
   void Send(const Incoming& in, const Plan& plan,
             absl::Span<const Router::Way> ways);
   // Nobody took it.
-  void Undelivered(const Incoming& in, const Leg& out);
+  void Undelivered(const Incoming& in, std::string_view branch, const Leg& out);
   std::string Write(const Incoming& in, const Plan& plan,
                     const Router::Way& way) const;
   void Answer(const Incoming& in, const Refuse& refuse);

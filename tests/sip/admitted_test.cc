@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/text.h"
+#include "tests/sip/phone.h"
 
 namespace sluice::sip {
 namespace {
@@ -29,6 +30,10 @@ class AdmittedTest : public testing::Test {
     EXPECT_FALSE(message.Parse(text));
     return admitted.Has(message, ip, now);
   }
+  bool HasAck(const std::string& text) {
+    EXPECT_FALSE(message.Parse(text));
+    return admitted.Has(message, ip, now);
+  }
   Message message;
   Admitted admitted;
   IpAddress ip = IpAddress::V4(192, 0, 2, 1);
@@ -42,13 +47,41 @@ TEST_F(AdmittedTest, KnowsAnInviteBySourceCallAndBranch) {
   EXPECT_FALSE(Has(2));
   EXPECT_FALSE(Has(1, "z9hG4bKother"));
   // The ACK of a success has a branch of its own.
-  const std::string ack = Request("ACK", 1, "z9hG4bKother");
-  EXPECT_FALSE(message.Parse(ack));
-  EXPECT_TRUE(admitted.Has(message, ip, now));
+  const std::string ack = Replaced(Request("ACK", 1, "z9hG4bKother"),
+                                   "<sip:b@b>", "<sip:b@b>;tag=b");
+  EXPECT_TRUE(HasAck(ack));
+  // It answers somebody, and is of this caller's this INVITE.
+  EXPECT_FALSE(HasAck(Request("ACK", 1, "z9hG4bKother")));
+  EXPECT_FALSE(HasAck(Replaced(ack, ";tag=a", ";tag=e")));
+  EXPECT_FALSE(HasAck(Replaced(ack, "CSeq: 1", "CSeq: 2")));
   ip = IpAddress::V4(192, 0, 2, 2);
   EXPECT_FALSE(Has(1));
-  EXPECT_FALSE(message.Parse(ack));
-  EXPECT_FALSE(admitted.Has(message, ip, now));
+  EXPECT_FALSE(HasAck(ack));
+}
+
+TEST_F(AdmittedTest, RingingHoldsItAndNothingElse) {
+  Note(1);
+  const auto ring = [&](const std::string& branch) {
+    const std::string text =
+        Cat("SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP us;branch=z9hG4bKus\r\n"
+            "Via: SIP/2.0/UDP a;branch=",
+            branch,
+            "\r\nFrom: <sip:a@a>;tag=a\r\nTo: <sip:b@b>;tag=b\r\n"
+            "Call-ID: 1\r\nCSeq: 1 INVITE\r\n\r\n");
+    ASSERT_FALSE(message.Parse(text));
+    admitted.Refresh(message, ip, now);
+  };
+  for (int minute = 0; minute < 30; ++minute) {
+    now = now + Micros::Seconds(60);
+    ring("z9hG4bK1");
+    EXPECT_TRUE(Has(1)) << minute;
+  }
+  for (int minute = 0; minute < 9; ++minute) {
+    now = now + Micros::Seconds(60);
+    ring("z9hG4bKnobodys");
+  }
+  EXPECT_FALSE(Has(1));
+  EXPECT_FALSE(Has(1, "z9hG4bKnobodys"));
 }
 
 TEST_F(AdmittedTest, HoldsForItsTimeAndForgetsAfterTwice) {

@@ -233,7 +233,7 @@ TEST_F(Auth, AUsersInviteToAStrangerIsCancelledAndItsFailureConfirmed) {
   EXPECT_EQ(StatusOf(alice.Next()), 403);
 }
 
-TEST_F(Auth, OurContactAloneShowsThatACallIsUp) {
+TEST_F(Auth, OurContactShowsThatACallIsUpWithOurRouteOnly) {
   world.proxy_options.force_rewrite = true;
   world.Start();
   Make({.realm = "example.com"});
@@ -242,6 +242,11 @@ TEST_F(Auth, OurContactAloneShowsThatACallIsUp) {
   Ask bye{.method = "BYE", .uri = ContactUri(invite)};
   bye.from = "<sip:bob@elsewhere.test>;tag=b";
   bye.to = Value(invite, HeaderId::kFrom);
+  // Answers that make no dialog have such contacts, too.
+  bob.Request(leg, bye);
+  EXPECT_EQ(StatusOf(bob.Next()), 407);
+  bye.branch = "z9hG4bKled";
+  bye.more = Cat("Route: ", Value(invite, HeaderId::kRecordRoute), "\r\n");
   bob.Request(leg, bye);
   EXPECT_EQ(UriOf(alice.Next()), alice.uri("alice"));
 }

@@ -109,7 +109,7 @@ TEST_F(ContactToken, IsTheSameForARetransmissionAndAfterARestart) {
 TEST_F(ContactToken, IsGoodForAMonth) {
   const std::string uri = "sip:user@192.0.2.1:5060";
   // Also where the sixteen bits of the day begin anew.
-  for (const int made : {0, 20'000, 65'535}) {
+  for (const int made : {1, 20'000, 65'535}) {
     today_ = static_cast<uint16_t>(made);
     const std::string token = Make(uri);
     for (const int age : {-1, 0, 1, ContactTokens::kDaysMax}) {
@@ -127,6 +127,20 @@ TEST_F(ContactToken, IsGoodForAMonth) {
   const std::string before = Make(uri);
   ++today_;
   EXPECT_NE(Make(uri), before);
+}
+
+TEST_F(ContactToken, OfARegisterIsTheSameEveryDay) {
+  const ContactTokens::Contact contact{
+      .leg = 1, .facing = 2, .uri = "sip:user@192.0.2.1", .lasting = true};
+  const std::string token = tokens_.Make(contact);
+  for (const int day : {1, 400, 40'000, 65'535}) {
+    today_ = static_cast<uint16_t>(day);
+    EXPECT_EQ(tokens_.Make(contact), token);
+    const auto opened = tokens_.Open(token);
+    ASSERT_TRUE(opened.has_value());
+    EXPECT_TRUE(opened->lasting);
+    EXPECT_EQ(opened->uri, contact.uri);
+  }
 }
 
 TEST_F(ContactToken, OfEachLegAndUriIsAnotherOne) {

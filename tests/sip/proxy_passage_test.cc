@@ -134,6 +134,29 @@ TEST_F(Passage, RecordRoutesThatTheCallerForgedAreNotSigned) {
   EXPECT_TRUE(victim.Silent());
 }
 
+TEST_F(Passage, ARotationInTheMiddleGivesTheCallerNoLeaveForItsOwnSide) {
+  const std::vector<std::string> keys = {"the new one", "the secret of a test"};
+  Ask ask = Invite();
+  ask.contact = "";
+  ask.more = Cat("Contact: <", victim.uri("v"), ">\r\n");
+  eve.Request(leg, ask);
+  const std::string seen = bob.Next();
+  world.keys = Keys::FromSecrets(keys);
+  bob.Respond(seen, {});
+  const std::string ok = eve.Next();
+  const std::string route = Value(ok, HeaderId::kRecordRoute);
+  EXPECT_NE(HopMarkOf(route), HopMarkOf(Value(seen, HeaderId::kRecordRoute)));
+  EXPECT_EQ(Astray({route}), 403);
+  EXPECT_TRUE(victim.Silent());
+  // And an honest caller reaches whom it has called.
+  Ask bye{.method = "BYE", .uri = ContactUri(ok)};
+  bye.from = ask.from;
+  bye.to = Value(ok, HeaderId::kTo);
+  bye.more = Cat("Route: ", route, "\r\n");
+  eve.Request(leg, bye);
+  EXPECT_EQ(UriOf(bob.Next()), bye.uri);
+}
+
 TEST_F(Passage, NoAnswerBringsTheCallerTheLeaveForItsOwnSide) {
   // Her contact is the victim's: bob's leave is for that.
   Ask ask = Invite();
@@ -225,6 +248,49 @@ TEST_F(Passage, WhatRecordsNoRouteOfOursSignsNoneOfOthers) {
 }
 
 // alice and carol are on one leg, between them stands a proxy on another.
+// Two legs: strangers come in by one, the other leads to a carrier.
+class Carrier : public testing::Test {
+ protected:
+  Carrier()
+      : open(world.AddLeg("open", "127.0.0.1")),
+        trunk(world.AddLeg("trunk", "127.0.0.2")) {
+    open.trusted = false;
+    trunk.outgoing_proxy_text = Cat("sip:", carrier.host());
+    trunk.outgoing_proxy = *Uri::Parse(trunk.outgoing_proxy_text);
+    world.Start();
+  }
+  ~Carrier() override { world.ExpectLaw(); }
+
+  SipWorld world;
+  Leg& open;
+  Leg& trunk;
+  Phone carrier{world, Transport::kUdp};
+  Phone eve{world, Transport::kUdp};
+};
+
+TEST_F(Carrier, AStrangersRouteDoesNotChooseTheLeg) {
+  Ask ask{.method = "INVITE", .uri = "sip:0900@example.com"};
+  ask.from = "<sip:eve@elsewhere.test>;tag=e";
+  ask.more = Cat("Route: <sip:", Named(trunk), ";lr>\r\n");
+  eve.Request(open, ask);
+  EXPECT_NE(StatusOf(eve.Next()), 100);
+  // As a strict router would write it, past whoever looks at the first URI.
+  ask.uri = Cat("sip:", Named(open), ";lr");
+  ask.branch = "z9hG4bKstrict";
+  ask.more =
+      Cat("Route: <sip:", Named(trunk), ";lr>, <sip:0900@example.com>\r\n");
+  eve.Request(open, ask);
+  EXPECT_EQ(StatusOf(eve.Next()), 403);
+  EXPECT_TRUE(carrier.Silent());
+  // Who may choose does.
+  open.trusted = true;
+  ask.uri = "sip:0900@example.com";
+  ask.branch = "z9hG4bKtrusted";
+  ask.more = Cat("Route: <sip:", Named(trunk), ";lr>\r\n");
+  eve.Request(open, ask);
+  EXPECT_EQ(UriOf(carrier.Next()), ask.uri);
+}
+
 class Hairpin : public testing::TestWithParam<bool> {};
 
 TEST_P(Hairpin, BothPartiesReachEachOtherThroughTheCore) {

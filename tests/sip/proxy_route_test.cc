@@ -295,6 +295,26 @@ TEST_F(Routes, ATargetOnAConnectionIsReachedOnIt) {
   EXPECT_EQ(UriOf(tcp.Next()), aim.uri);
 }
 
+TEST_F(Routes, AConnectionThatIsGoneIsLookedForWhereItsOwnerWasHeardOnly) {
+  Phone tcp(world, Transport::kTcp);  // listens
+  for (const bool own : {true, false}) {
+    Aim aim;
+    aim.uri = Cat("sip:bob@", tcp.host(), ";transport=tcp");
+    const Endpoint gone = *Endpoint::Parse(own ? "127.0.0.1:9" : "127.0.0.9:9");
+    aim.target = {.leg = "in",
+                  .peer = Peer{.transport = Transport::kTcp, .address = gone},
+                  .path = ""};
+    world.SetChains({&aim, world.proxy.get()});
+    alice.Request(in, {.uri = "sip:bob@example.com"});
+    if (own) {
+      EXPECT_EQ(UriOf(tcp.Next()), aim.uri);
+    } else {
+      EXPECT_EQ(StatusOf(alice.Next()), 503);
+      EXPECT_TRUE(tcp.Silent());
+    }
+  }
+}
+
 TEST_F(Routes, TheNextDestinationIsTriedWhenOneRefuses) {
   std::string gone;
   {

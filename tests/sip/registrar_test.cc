@@ -389,6 +389,24 @@ TEST_F(Register, BehindAProxyItIsCalledByItsPath) {
   EXPECT_EQ(Values(got, HeaderId::kRoute), path);
 }
 
+TEST_F(Register, WhoHasProvedNothingIsReachedWhereHeWasHeardOnly) {
+  in.trusted = false;
+  EXPECT_EQ(
+      Code(Bob(Cat(Line("sip:bob@10.0.0.1"), "Path: <sip:192.0.2.2;lr>\r\n"),
+               1)),
+      403);
+  std::string text = phone.Write(Bob(Line("sip:bob@192.0.2.9"), 2));
+  phone.Send(
+      in,
+      Replaced(text, "Via: ",
+               "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKx;rport\r\nVia: "));
+  EXPECT_EQ(StatusOf(phone.Next()), 403);
+  EXPECT_TRUE(store.all.empty());
+  EXPECT_EQ(Code(Bob(Line("sip:bob@192.0.2.9"), 3)), 200);
+  alice.Request(out, {.method = "INVITE", .uri = "sip:bob@example.com"});
+  EXPECT_EQ(UriOf(phone.Next()), "sip:bob@192.0.2.9");
+}
+
 TEST_F(Register, APhoneOnAConnectionIsCalledOnItAfterALongSilence) {
   Phone tcp(world, Transport::kTcp);
   tcp.Request(in, Bob(Line("sip:bob@10.0.0.1;transport=tcp")));
