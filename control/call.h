@@ -35,6 +35,13 @@ namespace sluice::control {
 
 inline constexpr Micros kNever{std::numeric_limits<int64_t>::max()};
 
+// What one call may hold, whatever its proxy asks for: a re-INVITE a second
+// that nobody answers, answered by every phone of a hunt group.
+inline constexpr size_t kTransactionsPerCall = 32;
+inline constexpr size_t kForksPerTransaction = 32;
+inline constexpr size_t kIdOctets = 1024;
+inline constexpr size_t kUriOctets = 256;  // longer ones are cut
+
 // One medium of an SDP body and the ports made for it.
 struct Medium {
   IpAddress ip{};     // where its sender listens
@@ -55,6 +62,7 @@ struct Medium {
   Port Local(int i) const {
     return Port::FromHost(static_cast<uint16_t>(base + i));
   }
+  friend bool operator==(const Medium&, const Medium&) = default;
 };
 
 // What was made for one SDP body.
@@ -145,6 +153,14 @@ struct Call {
   size_t sockets() const;
   // Whether this party has made a later offer that is still remembered.
   bool HasLater(std::string_view id_from, uint32_t cseq) const;
+  // act(Group&), in the order of the offers.
+  template <typename Do>
+  void ForEachGroup(Do&& act) {
+    for (Transaction& t : transactions) {
+      if (t.from) act(*t.from);
+      for (Fork& fork : t.forks) act(fork.group);
+    }
+  }
 
  private:
   template <typename Is>

@@ -19,7 +19,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "control/manager_options.h"
-#include "control/session_restore.h"
 
 namespace sluice::control {
 namespace {
@@ -131,9 +130,16 @@ ControlThread::~ControlThread() {
 absl::Status ControlThread::RestoreSessions() {
   if (config_.store.sessions.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(journal_, SessionJournal::Open(config_.store.sessions));
-  SessionRestore restore(manager_);
-  journal_->Load(restore);
-  const size_t ended = restore.Finish(journal_.get());
+  int64_t ended = 0;
+  std::string why;  // the first one did
+  journal_->Load(
+      [&](const CallImage& call, absl::Span<const Believed> sources) {
+        const absl::Status status = manager_.RestoreCall(call, sources);
+        if (status.ok()) return true;
+        if (ended++ == 0) why = std::string(status.message());
+        return false;
+      });
+  manager_.SetObserver(journal_.get());
   if (!journal_->cut().empty()) {
     log::Line("the end of the session file was damaged and is cut off")
         .With("why", journal_->cut())
@@ -141,8 +147,8 @@ absl::Status ControlThread::RestoreSessions() {
   }
   log::Line("sessions restored")
       .With("calls", static_cast<int64_t>(manager_.status().calls))
-      .With("ended", static_cast<int64_t>(ended))
-      .With("why", restore.why())
+      .With("ended", ended)
+      .With("why", why)
       .Info();
   FlushJournal();
   return absl::OkStatus();

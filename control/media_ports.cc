@@ -81,25 +81,16 @@ bool MediaPorts::AnyIsTarget(const IpAddress& address, Port base,
   return false;
 }
 
-absl::StatusOr<std::vector<Slot>> MediaPorts::Open(uint32_t shard,
-                                                   uint8_t interface,
-                                                   absl::Span<Medium> media,
-                                                   Micros now) {
+template <typename OpenOne>
+absl::StatusOr<std::vector<Slot>> MediaPorts::OpenEach(uint32_t shard,
+                                                       absl::Span<Medium> media,
+                                                       OpenOne&& open) {
   std::vector<Slot> sockets;
   size_t wanted = 0;
   for (const Medium& medium : media) wanted += medium.range;
   sockets.reserve(wanted);
-  const std::vector<uint16_t> bases = std::exchange(wanted_, {});
-  if (!bases.empty() && bases.size() != media.size()) {
-    return absl::InvalidArgumentError("another number of media than of ports");
-  }
-  for (size_t m = 0; m < media.size(); ++m) {
-    Medium& medium = media[m];
-    if (absl::Status status =
-            bases.empty()
-                ? OpenRun(shard, interface, medium, sockets, now)
-                : OpenWanted(shard, interface, medium, bases[m], sockets, now);
-        !status.ok()) {
+  for (Medium& medium : media) {
+    if (absl::Status status = open(medium, sockets); !status.ok()) {
       for (const Slot socket : sockets) Close(shard, socket);
       return status;
     }
@@ -107,16 +98,40 @@ absl::StatusOr<std::vector<Slot>> MediaPorts::Open(uint32_t shard,
   return sockets;
 }
 
-absl::Status MediaPorts::OpenWanted(uint32_t shard, uint8_t interface,
-                                    Medium& medium, uint16_t base,
-                                    std::vector<Slot>& sockets, Micros now) {
-  const Port first = Port::FromHost(base);
-  RETURN_IF_ERROR(
-      interfaces_[interface].pool->TakeThese(first, medium.range, now));
-  RETURN_IF_ERROR(
-      OpenPorts(shard, interface, first, medium.range, sockets, now));
-  medium.base = base;
-  return absl::OkStatus();
+absl::StatusOr<std::vector<Slot>> MediaPorts::Open(uint32_t shard,
+                                                   uint8_t interface,
+                                                   absl::Span<Medium> media,
+                                                   Micros now) {
+  return OpenEach(shard, media,
+                  [&](Medium& medium, std::vector<Slot>& sockets) {
+                    return OpenRun(shard, interface, medium, sockets, now);
+                  });
+}
+
+absl::StatusOr<std::vector<Slot>> MediaPorts::OpenThese(
+    uint32_t shard, uint8_t interface, absl::Span<Medium> media, Micros now) {
+  return OpenEach(shard, media,
+                  [&](const Medium& medium, std::vector<Slot>& sockets) {
+                    return OpenThis(shard, interface, medium, sockets, now);
+                  });
+}
+
+absl::Status MediaPorts::OpenThis(uint32_t shard, uint8_t interface,
+                                  const Medium& medium,
+                                  std::vector<Slot>& sockets, Micros now) {
+  const Interface& on = interfaces_[interface];
+  const Port first = medium.Local(0);
+  RETURN_IF_ERROR(on.pool->TakeThese(first, medium.range, now));
+  if (AnyIsTarget(on.config.address, first, medium.range) ||
+      AnyIsTarget(on.config.advertise, first, medium.range)) {
+    for (int i = 0; i < medium.range; ++i) {
+      on.pool->Release(At(first, i), now);
+    }
+    return absl::PermissionDeniedError(
+        absl::StrCat("media of a call goes to port ", medium.base,
+                     " or one of the next ", medium.range - 1));
+  }
+  return OpenPorts(shard, interface, first, medium.range, sockets, now);
 }
 
 std::optional<Endpoint> MediaPorts::LocalOf(uint32_t shard, Slot socket) const {
@@ -232,10 +247,11 @@ void MediaPorts::Close(uint32_t shard, Slot socket) {
   plane_.CloseSocket(shard, socket);
 }
 
-void MediaPorts::OnClosed(uint32_t shard, Slot socket, Micros now) {
+bool MediaPorts::OnClosed(uint32_t shard, Slot socket, Micros now) {
   Holder* holder = FindHolder(shard, socket);
-  if (holder == nullptr) return;
-  if (holder->closing) {
+  if (holder == nullptr) return true;
+  const bool asked = holder->closing;
+  if (asked) {
     --sockets_closing_;
   } else {
     ++counters_.sockets_lost;
@@ -243,6 +259,7 @@ void MediaPorts::OnClosed(uint32_t shard, Slot socket, Micros now) {
   interfaces_[holder->interface].pool->Release(holder->port, now);
   *holder = Holder{};
   --sockets_open_;
+  return asked;
 }
 
 void MediaPorts::AddTargets(const Medium& medium) {

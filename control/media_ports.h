@@ -72,16 +72,20 @@ class MediaPorts {
   // whatever the plane said.
   absl::StatusOr<std::vector<Slot>> Open(uint32_t shard, uint8_t interface,
                                          absl::Span<Medium> media, Micros now);
-  // What the next Open takes: these ports, by medium, and no others; empty:
-  // any. For calls that had them before this process was.
-  void Want(std::vector<uint16_t> bases) { wanted_ = std::move(bases); }
+  // The same on the ports that the media say (Medium::base), for a call that
+  // had them before this process was. InvalidArgument (not of our range),
+  // AlreadyExists (not free), PermissionDenied (a live call's target).
+  absl::StatusOr<std::vector<Slot>> OpenThese(uint32_t shard, uint8_t interface,
+                                              absl::Span<Medium> media,
+                                              Micros now);
   // Where an open socket is bound.
   std::optional<Endpoint> LocalOf(uint32_t shard, Slot socket) const;
   // Another group holds this open socket: it is closed by as many Closes.
   void Share(uint32_t shard, Slot socket);
   void Close(uint32_t shard, Slot socket);
   // Event::kSocketClosed. One of another generation is not ours any more.
-  void OnClosed(uint32_t shard, Slot socket, Micros now);
+  // False: nobody had asked for it.
+  bool OnClosed(uint32_t shard, Slot socket, Micros now);
 
   // Media goes to (no longer to) the addresses of `medium`.
   void AddTargets(const Medium& medium);
@@ -112,9 +116,12 @@ class MediaPorts {
   bool AnyIsTarget(const IpAddress& address, Port base, int range) const;
   absl::Status OpenRun(uint32_t shard, uint8_t interface, Medium& medium,
                        std::vector<Slot>& sockets, Micros now);
-  absl::Status OpenWanted(uint32_t shard, uint8_t interface, Medium& medium,
-                          uint16_t base, std::vector<Slot>& sockets,
-                          Micros now);
+  absl::Status OpenThis(uint32_t shard, uint8_t interface, const Medium& medium,
+                        std::vector<Slot>& sockets, Micros now);
+  template <typename OpenOne>
+  absl::StatusOr<std::vector<Slot>> OpenEach(uint32_t shard,
+                                             absl::Span<Medium> media,
+                                             OpenOne&& open);
   absl::Status OpenPorts(uint32_t shard, uint8_t interface, Port base,
                          int range, std::vector<Slot>& sockets, Micros now);
   const Holder* FindHolder(uint32_t shard, Slot socket) const;
@@ -124,7 +131,6 @@ class MediaPorts {
   ManagerCounters& counters_;
   std::vector<Interface> interfaces_;
   std::vector<std::vector<Holder>> holders_;  // by shard, by slot index
-  std::vector<uint16_t> wanted_;
   size_t sockets_open_ = 0;
   size_t sockets_closing_ = 0;  // of those
   // Targets on our own addresses, with how many media name each.

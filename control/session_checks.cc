@@ -53,11 +53,7 @@ absl::Status SessionManager::CheckMedia(absl::Span<const Media> media) {
 
 // A proxy that forks and offers anew within its limits could still have most of
 // the ports for one call (security M10).
-absl::Status SessionManager::CheckPortsOfCall(const Call* call,
-                                              absl::Span<const Media> media) {
-  const size_t held = call == nullptr ? 0 : call->sockets();
-  size_t wanted = 0;
-  for (const Media& medium : media) wanted += static_cast<size_t>(medium.range);
+absl::Status SessionManager::CheckPortsOfCall(size_t held, size_t wanted) {
   if (held + wanted <= 2 * static_cast<size_t>(options_.max_flows_per_call)) {
     return absl::OkStatus();
   }
@@ -66,6 +62,17 @@ absl::Status SessionManager::CheckPortsOfCall(const Call* call,
                    "the call holds ", held, " ports and asks for ", wanted,
                    " more; relay.max_flows_per_call is ",
                    options_.max_flows_per_call, ", of two ports each")));
+}
+
+// A call whose offer has no media takes no port: the ports bound calls all the
+// same, or such offers would fill the memory.
+absl::Status SessionManager::CheckCalls() {
+  const size_t most =
+      options_.max_sessions != 0 ? options_.max_sessions : ports_.total();
+  if (calls_.size() < most) return absl::OkStatus();
+  return Count(counters_.allocate_calls_full,
+               absl::ResourceExhaustedError(absl::StrCat(
+                   most, " calls are up (relay.max_sessions, or the ports)")));
 }
 
 absl::Status SessionManager::CheckTarget(const Media& medium) const {

@@ -10,28 +10,14 @@
 namespace sluice::control {
 
 absl::StatusOr<int> SessionManager::Close(const SessionKey& key) {
-  Call* const call = Lookup(key.call_id);
-  const auto held = [&] {
-    const Call* const now = Lookup(key.call_id);
-    size_t sum = now == nullptr ? 0 : now->sockets() + 1;
-    if (now != nullptr) {
-      for (const Transaction& t : now->transactions) sum += 1 + t.forks.size();
-    }
-    return sum;
-  };
-  const size_t before = held();
-  auto ended = CloseNow(key, call);
-  // It may free ports and yet end nothing; and what did nothing is nothing to
-  // be told.
-  if (observer_ != nullptr && Lookup(key.call_id) != nullptr &&
-      (ended.ok() || held() != before)) {
-    observer_->OnClosed(key);
-  }
+  auto ended = CloseNow(key);
+  // It may free ports and yet end nothing.
+  Tell(key.call_id);
   return ended;
 }
 
-absl::StatusOr<int> SessionManager::CloseNow(const SessionKey& key,
-                                             Call* call) {
+absl::StatusOr<int> SessionManager::CloseNow(const SessionKey& key) {
+  Call* const call = Lookup(key.call_id);
   int ended = 0;
   if (call != nullptr) {
     if (key.cseq.value_or(0) == 0) {
@@ -101,6 +87,13 @@ void SessionManager::CloseAll() {
 }
 
 int SessionManager::EndCall(Call& call) {
+  const int ended = EndAll(call);
+  counters_.sessions_ended_by_operator += ended;
+  return ended;
+}
+
+// `call` is gone afterwards. How many sessions it had.
+int SessionManager::EndAll(Call& call) {
   int ended = 0;
   for (Transaction& t : call.transactions) {
     for (Fork& fork : t.forks) {
@@ -110,7 +103,6 @@ int SessionManager::EndCall(Call& call) {
     }
     FreeTransaction(call, t);
   }
-  counters_.sessions_ended_by_operator += ended;
   Forget(call);
   return ended;
 }

@@ -19,7 +19,7 @@ constexpr size_t kReviewsPerTick = 4096;
 void SessionManager::OnEvent(uint32_t shard, const relay::Event& event) {
   switch (event.kind) {
     case relay::Event::Kind::kSocketClosed:
-      ports_.OnClosed(shard, event.slot, now_);
+      if (!ports_.OnClosed(shard, event.slot, now_)) lost_ = true;
       break;
     case relay::Event::Kind::kLatched:
       if (FlowNews* news = News(shard, event.slot)) {
@@ -41,6 +41,13 @@ void SessionManager::OnEvent(uint32_t shard, const relay::Event& event) {
 void SessionManager::Tick(Micros now, Micros last_stall_end) {
   now_ = std::max(now_, now);
   last_stall_end_ = std::max(last_stall_end_, last_stall_end);
+  // Before the time is over in which those ports rest: the next to have them
+  // must not be told while another still seems to.
+  if (std::exchange(lost_, false)) {
+    for (const Call* call = oldest_; call != nullptr; call = call->next) {
+      Tell(*call);
+    }
+  }
   timers_.Advance(now_, kReviewsPerTick, [this](uint64_t value) {
     // A call cancels its timer before it goes.
     Call& call = *reinterpret_cast<Call*>(value);
@@ -51,6 +58,10 @@ void SessionManager::Tick(Micros now, Micros last_stall_end) {
 }
 
 void SessionManager::Review(Call& call) {
+  const auto ended = [this] {
+    return counters_.sessions_expired + counters_.groups_expired;
+  };
+  const uint64_t before = ended();
   Micros next = kNever;
   for (Transaction& t : call.transactions) {
     next = std::min(next, ReviewTransaction(call, t));
@@ -60,6 +71,7 @@ void SessionManager::Review(Call& call) {
     Forget(call);
   } else {
     Arm(call, next);
+    if (ended() != before) Tell(call);
   }
 }
 
@@ -150,12 +162,14 @@ Call* SessionManager::Lookup(std::string_view call_id) const {
   return it == calls_.end() ? nullptr : it->second.get();
 }
 
-Call& SessionManager::NewCall(const SessionKey& key, uint32_t shard) {
+Call& SessionManager::NewCall(const std::string& call_id,
+                              std::string_view uri_from,
+                              std::string_view uri_to, uint32_t shard) {
   auto made = std::make_unique<Call>();
   Call& call = *made;
-  call.call_id = key.call_id;
-  call.uri_from = key.uri_from.substr(0, kUriOctets);
-  call.uri_to = key.uri_to.substr(0, kUriOctets);
+  call.call_id = call_id;
+  call.uri_from = uri_from.substr(0, kUriOctets);
+  call.uri_to = uri_to.substr(0, kUriOctets);
   call.shard = shard;
   call.created = now_;
   call.previous = newest_;

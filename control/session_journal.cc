@@ -14,7 +14,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "control/session_journal_prune.h"
 
 namespace sluice::control {
 namespace {
@@ -24,7 +23,7 @@ using journal::RecordType;
 
 // What is read or written at once, many records.
 constexpr size_t kChunkOctets = 256 * 1024;
-static_assert(kChunkOctets > 2 * journal::kRecordOctetsMax);
+static_assert(kChunkOctets > journal::kRecordOctetsMax);
 
 constexpr char kMends[] =
     "; move it away, or name another file, and calls begin anew";
@@ -57,6 +56,29 @@ absl::Status Lock(int fd, const std::string& path) {
   return absl::OkStatus();
 }
 
+// Who may write there may put a file of his own in the place of ours.
+absl::Status CheckFolder(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : path.substr(0, slash);
+  struct stat info {};
+  if (stat(folder.c_str(), &info) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
+  }
+  if ((info.st_mode & 0022) != 0 && (info.st_mode & S_ISVTX) == 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, ": others may write into its folder ", folder,
+                     "; chmod go-w ", folder));
+  }
+  if (info.st_uid != geteuid() && info.st_uid != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, ": its folder ", folder, " belongs to account ",
+                     info.st_uid, "; chown ", geteuid(), " ", folder));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckFile(const struct stat& info, const std::string& path) {
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": not a file"));
@@ -75,6 +97,7 @@ absl::Status CheckFile(const struct stat& info, const std::string& path) {
 
 // The file that has the name, with its lock.
 absl::StatusOr<net::Fd> OpenLocked(const std::string& path) {
+  RETURN_IF_ERROR(CheckFolder(path));
   for (;;) {
     net::Fd fd(open(path.c_str(),
                     O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
@@ -104,29 +127,12 @@ std::string NewPath(const std::string& path) {
   return absl::StrCat(path, ".new");
 }
 
-void Tell(const Record& record, SessionObserver& to) {
-  switch (record.type) {
-    case RecordType::kAllocated:
-      to.OnAllocated(record.key, record.side, record.local, record.media,
-                     record.bases);
-      return;
-    case RecordType::kActivated: to.OnActivated(record.key); return;
-    case RecordType::kClosed: to.OnClosed(record.key); return;
-    case RecordType::kGone: to.OnGone(record.key.call_id); return;
-    case RecordType::kConfirmed:
-      to.OnConfirmed(record.key.call_id, record.socket, record.source);
-      return;
-  }
-}
-
 }  // namespace
 
 // ---- opening ---------------------------------------------------------------
 
 SessionJournal::SessionJournal(std::string path, net::Fd file)
-    : path_(std::move(path)), file_(std::move(file)) {
-  scratch_.reserve(journal::kRecordOctetsMax);
-}
+    : path_(std::move(path)), file_(std::move(file)) {}
 
 SessionJournal::~SessionJournal() = default;
 
@@ -228,67 +234,36 @@ absl::Status SessionJournal::CutAt(uint64_t octets) {
   return absl::OkStatus();
 }
 
-SessionJournal::Played SessionJournal::Load(SessionObserver& to) {
-  CHECK(!loading_);
-  loading_ = true;
+SessionJournal::Played SessionJournal::Load(Restore restore) {
   Played played;
   Record record;
-  for (const Call& call : calls_) {
-    if (call.given_up) continue;
+  for (auto next = calls_.begin(); next != calls_.end();) {
+    const Call& call = *next++;  // which may go
+    // It was good when it was taken.
+    CHECK(journal::Get(call.octets, &record).octets == call.octets.size());
     ++played.calls;
-    played.records += call.sources.size() + call.records;
-    for (const Source& source : call.sources) {
-      to.OnConfirmed(call.call_id, source.socket, source.source);
-    }
-    ForEachRecord(
-        call.octets, &record,
-        [&](const Record& told, std::string_view) { Tell(told, to); });
+    played.records += 1 + call.believed.size();
+    if (!restore(record.call, call.believed)) OnGone(record.call.call_id);
   }
-  loading_ = false;
-  for (const std::string& call_id : std::exchange(gone_, {})) OnGone(call_id);
   return played;
 }
 
 // ---- what is told ----------------------------------------------------------
 
-void SessionJournal::OnAllocated(const SessionKey& key, Side side,
-                                 const IpAddress& local,
-                                 absl::Span<const Media> media,
-                                 absl::Span<const uint16_t> bases) {
-  if (loading_) return;
+void SessionJournal::OnCall(const CallImage& image) {
   scratch_.clear();
-  if (!journal::PutAllocated(key, side, local, media, bases, &scratch_)) {
+  if (journal::PutCall(image, &scratch_)) {
+    if (TakeCall(image, scratch_)) Write(scratch_);
+  } else if (Find(image.call_id) != nullptr) {
+    // What it was before must not come back in its place.
+    ++calls_given_up_;
+    OnGone(image.call_id);
+  } else {
     ++left_out_;
-  } else if (TakeRecord(RecordType::kAllocated, key.call_id, scratch_)) {
-    Write(scratch_);
-  }
-}
-
-void SessionJournal::OnActivated(const SessionKey& key) {
-  if (loading_) return;
-  scratch_.clear();
-  if (!journal::PutActivated(key, &scratch_)) {
-    ++left_out_;
-  } else if (TakeRecord(RecordType::kActivated, key.call_id, scratch_)) {
-    Write(scratch_);
-  }
-}
-
-void SessionJournal::OnClosed(const SessionKey& key) {
-  if (loading_) return;
-  scratch_.clear();
-  if (!journal::PutClosed(key, &scratch_)) {
-    ++left_out_;
-  } else if (TakeRecord(RecordType::kClosed, key.call_id, scratch_)) {
-    Write(scratch_);
   }
 }
 
 void SessionJournal::OnGone(std::string_view call_id) {
-  if (loading_) {
-    gone_.emplace_back(call_id);
-    return;
-  }
   scratch_.clear();
   if (!journal::PutGone(call_id, &scratch_)) {
     ++left_out_;
@@ -300,11 +275,11 @@ void SessionJournal::OnGone(std::string_view call_id) {
 void SessionJournal::OnConfirmed(std::string_view call_id,
                                  const Endpoint& local,
                                  const Endpoint& source) {
-  if (loading_) return;
+  const Believed believed{.local = local, .source = source};
   scratch_.clear();
-  if (!journal::PutConfirmed(call_id, local, source, &scratch_)) {
+  if (!journal::PutConfirmed(call_id, believed, &scratch_)) {
     ++left_out_;
-  } else if (TakeSource(call_id, {.socket = local, .source = source})) {
+  } else if (TakeBelieved(call_id, believed)) {
     Write(scratch_);
   }
 }
@@ -323,132 +298,73 @@ void SessionJournal::Write(std::string_view octets) {
 
 bool SessionJournal::Take(const Record& record, std::string_view octets) {
   switch (record.type) {
-    case RecordType::kAllocated:
-    case RecordType::kActivated:
-    case RecordType::kClosed:
-      return TakeRecord(record.type, record.key.call_id, octets);
-    case RecordType::kGone: return TakeGone(record.key.call_id);
+    case RecordType::kCall: return TakeCall(record.call, octets);
+    case RecordType::kGone: return TakeGone(record.call.call_id);
     case RecordType::kConfirmed:
-      return TakeSource(record.key.call_id,
-                        {.socket = record.socket, .source = record.source});
+      return TakeBelieved(record.call.call_id, record.believed);
   }
   return false;
 }
 
-bool SessionJournal::TakeRecord(RecordType type, std::string_view call_id,
-                                std::string_view octets) {
-  Call* call = Find(call_id);
-  if (call == nullptr || call->octets.empty()) {
-    // Only an offer or an answer makes a call: what is told of one that is
-    // gone must not bring it back.
-    if (type != RecordType::kAllocated) return false;
-    call = &FindOrMake(call_id);
-  }
-  if (call->given_up) return false;
-  // SIP over UDP repeats itself, and so do the verbs. Only an answer that is
-  // joined a second time is news: it was acknowledged.
-  const bool same = std::string_view(call->octets).substr(call->last) == octets;
-  call->repeats = same ? call->repeats + 1 : 0;
-  if (same && (type != RecordType::kActivated || call->repeats > 1)) {
+bool SessionJournal::TakeCall(const CallImage& image, std::string_view octets) {
+  Call* call = Find(image.call_id);
+  if (call == nullptr) {
+    call = &calls_.emplace_back();
+    call->call_id = image.call_id;
+    index_.emplace(call->call_id, std::prev(calls_.end()));
+  } else if (call->octets == octets) {
     return false;
   }
-  call->last = call->octets.size();
-  call->octets += octets;
-  ++call->records;
-  live_octets_ += octets.size();
-  if (call->octets.size() > call->prune_at) Prune(*call);
-  if (call->octets.size() > kCallOctetsMax) {
-    GiveUp(*call);
-    // Who reads the file is told in its place that the call is gone.
-    scratch_.clear();
-    CHECK(journal::PutGone(call->call_id, &scratch_));
-  }
+  live_octets_ -= call->Octets();
+  call->octets = octets;
+  // Who was believed on a port is nothing to whoever has it next.
+  std::erase_if(call->believed,
+                [&](const Believed& b) { return !image.Has(b.local); });
+  live_octets_ += call->Octets();
   return true;
 }
 
 bool SessionJournal::TakeGone(std::string_view call_id) {
-  const Call* call = Find(call_id);
-  if (call == nullptr) return false;
-  const bool told = !call->given_up;
-  Forget(call_id);
-  return told;
+  const auto found = index_.find(call_id);
+  if (found == index_.end()) return false;
+  const Calls::iterator call = found->second;
+  index_.erase(found);
+  live_octets_ -= call->Octets();
+  calls_.erase(call);
+  return true;
 }
 
-bool SessionJournal::TakeSource(std::string_view call_id,
-                                const Source& source) {
-  const bool none = source.source.is_none();
-  Call* call = none ? Find(call_id) : &FindOrMake(call_id);
-  if (call == nullptr || call->given_up) return false;
-  std::vector<Source>& sources = call->sources;
-  const auto known =
-      std::find_if(sources.begin(), sources.end(),
-                   [&](const Source& s) { return s.socket == source.socket; });
-  if (known == sources.end()) {
-    if (none) return false;
-    live_octets_ -= call->Octets();
-    if (sources.size() == kSourcesMax) sources.erase(sources.begin());
-    sources.push_back(source);
-    live_octets_ += call->Octets();
-    return true;
-  }
-  if (!none) {
-    if (known->source == source.source) return false;
-    known->source = source.source;
-    return true;
-  }
+bool SessionJournal::TakeBelieved(std::string_view call_id,
+                                  const Believed& believed) {
+  Call* call = Find(call_id);
+  if (call == nullptr) return false;
+  std::vector<Believed>& all = call->believed;
+  const bool none = believed.source.is_none();
+  const auto known = std::find_if(
+      all.begin(), all.end(),
+      [&](const Believed& b) { return b.local == believed.local; });
+  if (known == all.end() ? none : *known == believed) return false;
   live_octets_ -= call->Octets();
-  sources.erase(known);
+  if (known != all.end() && !none) {
+    *known = believed;
+  } else if (known != all.end()) {
+    all.erase(known);
+  } else {
+    if (all.size() == kSourcesMax) all.erase(all.begin());
+    all.push_back(believed);
+  }
   live_octets_ += call->Octets();
-  if (sources.empty() && call->octets.empty()) Forget(call_id);
   return true;
 }
 
 size_t SessionJournal::Call::Octets() const {
   return octets.size() +
-         sources.size() * journal::ConfirmedOctets(call_id.size());
+         believed.size() * journal::ConfirmedOctets(call_id.size());
 }
 
 SessionJournal::Call* SessionJournal::Find(std::string_view call_id) {
   const auto found = index_.find(call_id);
   return found == index_.end() ? nullptr : &*found->second;
-}
-
-SessionJournal::Call& SessionJournal::FindOrMake(std::string_view call_id) {
-  if (Call* call = Find(call_id)) return *call;
-  Call& call = calls_.emplace_back();
-  call.call_id = call_id;
-  index_.emplace(call.call_id, std::prev(calls_.end()));
-  return call;
-}
-
-// `call_id` may lie in the call.
-void SessionJournal::Forget(std::string_view call_id) {
-  const auto found = index_.find(call_id);
-  const Calls::iterator call = found->second;
-  index_.erase(found);
-  live_octets_ -= call->Octets();
-  if (call->given_up) --given_up_;
-  calls_.erase(call);
-}
-
-void SessionJournal::GiveUp(Call& call) {
-  live_octets_ -= call.Octets();
-  call.octets = std::string();
-  call.sources = {};
-  call.records = 0;
-  call.last = 0;
-  call.given_up = true;
-  ++given_up_;
-  ++calls_given_up_;
-}
-
-void SessionJournal::Prune(Call& call) {
-  journal::Live live = journal::Prune(call.octets);
-  live_octets_ -= call.octets.size() - live.octets.size();
-  call.octets = std::move(live.octets);
-  call.records = live.records;
-  call.last = live.last;
-  call.prune_at = std::max(kPruneOctets, 2 * call.octets.size());
 }
 
 // ---- writing ---------------------------------------------------------------
@@ -514,7 +430,7 @@ absl::Status SessionJournal::Append() {
 absl::Status SessionJournal::WriteLive(int fd, uint64_t* octets,
                                        uint64_t* records) {
   std::string chunk;
-  chunk.reserve(kChunkOctets + kCallOctetsMax);
+  chunk.reserve(kChunkOctets + 2 * kCallOctetsMax);
   chunk = journal::kHeader;
   const auto write = [&]() -> absl::Status {
     RETURN_IF_ERROR(WriteAt(fd, chunk, *octets, NewPath(path_)));
@@ -523,12 +439,11 @@ absl::Status SessionJournal::WriteLive(int fd, uint64_t* octets,
     return absl::OkStatus();
   };
   for (const Call& call : calls_) {
-    for (const Source& source : call.sources) {
-      CHECK(journal::PutConfirmed(call.call_id, source.socket, source.source,
-                                  &chunk));
-    }
     chunk += call.octets;
-    *records += call.sources.size() + call.records;
+    for (const Believed& believed : call.believed) {
+      CHECK(journal::PutConfirmed(call.call_id, believed, &chunk));
+    }
+    *records += 1 + call.believed.size();
     if (chunk.size() >= kChunkOctets) RETURN_IF_ERROR(write());
   }
   return write();
@@ -541,6 +456,10 @@ absl::Status SessionJournal::Rewrite() {
   unlink(path.c_str());
   net::Fd file(open(path.c_str(),
                     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file && errno == EEXIST) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        path, ": a folder is in the way of the new file; rm -r ", path));
+  }
   if (!file) return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
   uint64_t octets = 0, records = 0;
   absl::Status status = Lock(file.get(), path);
@@ -567,7 +486,7 @@ SessionJournal::Stats SessionJournal::stats() const {
   return {.records = records_,
           .octets = octets_,
           .live_octets = journal::kHeader.size() + live_octets_,
-          .calls = calls_.size() - given_up_,
+          .calls = calls_.size(),
           .compactions = compactions_,
           .errors = errors_,
           .left_out = left_out_,

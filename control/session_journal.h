@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/hash/hash.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -17,41 +18,37 @@
 #include "absl/types/span.h"
 #include "base/address.h"
 #include "base/net/fd.h"
-#include "base/types.h"
+#include "control/call_image.h"
 #include "control/session_journal_codec.h"
 #include "control/session_observer.h"
-#include "control/session_verbs.h"
 
 namespace sluice::control {
 
-// What a session manager did, in an append-only file, from which a daemon that
-// was killed makes its calls again. It survives the death of the process and
-// not the machine's: nothing is synced.
+// What a session manager's calls are, in an append-only file, from which a
+// daemon that was killed makes them again. It survives the death of the process
+// and not the machine's: nothing is synced.
 //
 //   manager --On...--> calls (in memory) --Flush--> [ file ]
 //                      what the file is to say         |
 //   manager <--Load--- ^                               | Open: up to the first
 //                      +-------------------------------+ damaged record
 //
-// The records of a call that is gone are dead. When they are more than half of
-// a file that is larger than kRewriteOctets, Flush writes the live ones to
-// PATH.new and renames it over. So it does, too, when the file has missed
-// something (a full disk): what is in memory is the truth.
+// Of each call the last image is kept, and who is believed on its ports. Older
+// records of a call are dead, and all of one that is gone. When they are more
+// than half of a file that is larger than kRewriteOctets, Flush writes the live
+// ones to PATH.new and renames it over. So it does, too, when the file has
+// missed something (a full disk): what is in memory is the truth.
 //
-// Of one call is kept what it was told, less what changes nothing: the last
-// record again, and what a later answer that nothing can refuse any more has
-// replaced. A call that holds kCallOctetsMax all the same (offers without end
-// that nobody answers) is given up: it will not be made again.
+// A call that no record can hold (kCallOctetsMax, ten times what a hunt group
+// of 32 phones takes) is given up: as long as it is so large, it would not be
+// made again. Its record is written at every change, so it must not be larger.
 //
 // Thread: control only, but for Open, which may come before it. Owner: whoever
 // opened it.
 class SessionJournal final : public SessionObserver {
  public:
   static constexpr uint64_t kRewriteOctets = 1024 * 1024;
-  // When what a call has replaced is looked for at first; then each time that
-  // it has doubled.
-  static constexpr size_t kPruneOctets = 8 * 1024;
-  static constexpr size_t kCallOctetsMax = 128 * 1024;
+  static constexpr size_t kCallOctetsMax = journal::kRecordOctetsMax;
   // Sources of one call; a further one takes the place of the first.
   static constexpr size_t kSourcesMax = 1024;
   // Told and not written yet. Past it the file is written anew instead.
@@ -62,14 +59,14 @@ class SessionJournal final : public SessionObserver {
   static constexpr uint32_t kPauseMax = 1024;
 
   struct Stats {
-    uint64_t records = 0;      // in the file, dead ones too
-    uint64_t octets = 0;       // the file's length
-    uint64_t live_octets = 0;  // what it would be without the dead ones
-    uint64_t calls = 0;        // that would be made again
-    uint64_t compactions = 0;  // rewritings for whatever reason
-    uint64_t errors = 0;       // writes and rewritings that failed
-    uint64_t left_out = 0;     // told, but more than a record can hold
-    uint64_t calls_given_up = 0;
+    uint64_t records = 0;         // in the file, dead ones too
+    uint64_t octets = 0;          // the file's length
+    uint64_t live_octets = 0;     // what it would be without the dead ones
+    uint64_t calls = 0;           // that would be made again
+    uint64_t compactions = 0;     // rewritings for whatever reason
+    uint64_t errors = 0;          // writes and rewritings that failed
+    uint64_t left_out = 0;        // told, but more than a record can hold
+    uint64_t calls_given_up = 0;  // of which the file had known before
   };
   struct Played {
     uint64_t calls = 0;
@@ -79,9 +76,9 @@ class SessionJournal final : public SessionObserver {
   // Takes the file, or makes it (mode 0600), and reads it. Its lock is held
   // until the end of the object or of the process.
   // AlreadyExists (another daemon has it), PermissionDenied (others may write
-  // it, or it is a link), FailedPrecondition (not a journal, or of another
-  // version; left as it is), InvalidArgument (not a file), or what the system
-  // said.
+  // it or into its folder, or it is a link), FailedPrecondition (not a journal,
+  // or of another version; left as it is), InvalidArgument (not a file), or
+  // what the system said.
   static absl::StatusOr<std::unique_ptr<SessionJournal>> Open(
       const std::string& path);
   // Writes nothing: Flush does.
@@ -93,17 +90,13 @@ class SessionJournal final : public SessionObserver {
   // What Open cut off and why, in words; "" when every record was good.
   const std::string& cut() const { return cut_; }
 
-  // Tells `to` what makes the calls that are up: call by call in the order of
-  // their beginnings, first the sources that are believed, then the rest in its
-  // order. `to` may be a manager that tells this journal again: that is not
-  // written twice, and a call that it tells to be gone is gone afterwards.
-  Played Load(SessionObserver& to);
+  // Hands over the calls that are up, in the order of their beginnings. One for
+  // which `restore` says false is gone. It must not call back.
+  using Restore =
+      absl::FunctionRef<bool(const CallImage&, absl::Span<const Believed>)>;
+  Played Load(Restore restore);
 
-  void OnAllocated(const SessionKey& key, Side side, const IpAddress& local,
-                   absl::Span<const Media> media,
-                   absl::Span<const uint16_t> bases) override;
-  void OnActivated(const SessionKey& key) override;
-  void OnClosed(const SessionKey& key) override;
+  void OnCall(const CallImage& image) override;
   void OnGone(std::string_view call_id) override;
   void OnConfirmed(std::string_view call_id, const Endpoint& local,
                    const Endpoint& source) override;
@@ -119,19 +112,10 @@ class SessionJournal final : public SessionObserver {
   Stats stats() const;
 
  private:
-  struct Source {
-    Endpoint socket{};  // ours
-    Endpoint source{};
-  };
   struct Call {
     std::string call_id{};
-    std::string octets{};  // whole records, the first one allocated
-    uint32_t records = 0;
-    size_t last = 0;       // where the last record begins
-    uint32_t repeats = 0;  // how often it was told again
-    size_t prune_at = kPruneOctets;
-    bool given_up = false;
-    std::vector<Source> sources{};
+    std::string octets{};  // its last record
+    std::vector<Believed> believed{};
     size_t Octets() const;
   };
   using Calls = std::list<Call>;
@@ -160,15 +144,10 @@ class SessionJournal final : public SessionObserver {
 
   // What a record does to the calls; whether the file must have it.
   bool Take(const journal::Record& record, std::string_view octets);
-  bool TakeRecord(journal::RecordType type, std::string_view call_id,
-                  std::string_view octets);
+  bool TakeCall(const CallImage& image, std::string_view octets);
   bool TakeGone(std::string_view call_id);
-  bool TakeSource(std::string_view call_id, const Source& source);
-  void Prune(Call& call);
-  void GiveUp(Call& call);
+  bool TakeBelieved(std::string_view call_id, const Believed& believed);
   Call* Find(std::string_view call_id);
-  Call& FindOrMake(std::string_view call_id);
-  void Forget(std::string_view call_id);
   void Write(std::string_view octets);
 
   // Call-IDs are written by strangers, so the hash must be one with a seed.
@@ -188,7 +167,6 @@ class SessionJournal final : public SessionObserver {
   // The keys lie in the calls.
   absl::flat_hash_map<std::string_view, Calls::iterator, IdHash> index_;
   uint64_t live_octets_ = 0;
-  uint64_t given_up_ = 0;  // of calls_
 
   std::string pending_;
   uint64_t pending_records_ = 0;
@@ -196,9 +174,6 @@ class SessionJournal final : public SessionObserver {
   bool missed_ = false;  // more was told than pending_ holds: rewrite
   bool failed_ = false;
   Trying appending_, rewriting_;
-
-  bool loading_ = false;
-  std::vector<std::string> gone_;  // told meanwhile
 
   uint64_t compactions_ = 0;
   uint64_t errors_ = 0;

@@ -8,8 +8,10 @@
 namespace sluice::control::journal {
 namespace {
 
-constexpr uint8_t kHasCseq = 1;
-constexpr uint8_t kHalfOpenOnly = 2;
+// Flags of an offer, of a fork, of a group.
+constexpr uint8_t kHasGroup = 1;
+constexpr uint8_t kUp = 1, kAcknowledged = 2, kOver = 4, kAside = 8;
+constexpr uint8_t kFacesFrom = 1, kGivenUp = 2;
 
 constexpr SipHashKey kCheckKey{.k0 = 0x736c756963656a6f,
                                .k1 = 0x75726e616c303031};
@@ -22,46 +24,48 @@ uint64_t CheckOf(std::string_view octets) {
 
 // ---- what may be in a record, said once for both ways ----------------------
 
-const char* Wrong(const SessionKey& key) {
-  if (key.call_id.size() > kIdOctets || key.id_from.size() > kIdOctets ||
-      key.id_to.size() > kIdOctets) {
-    return "an identifier is too long";
-  }
-  if (key.stage > sip::AnswerStage::kFinal) return "no such stage";
-  return nullptr;
-}
-
-const char* WrongOfOffer(const SessionKey& key) {
-  return key.cseq ? Wrong(key) : "the CSeq is missing";
-}
-
-const char* Wrong(const Media& medium, uint16_t base) {
+const char* Wrong(const Medium& medium) {
   if (medium.range < 1 || medium.range > kRangeMax) return "no such range";
   if (medium.first > relay::FlowKind::kRaw ||
       medium.first == relay::FlowKind::kRtcp) {
     return "no such kind of medium";
   }
-  if (medium.port + medium.range > 65536 || base + medium.range > 65536) {
+  if (medium.port + medium.range > 65536 ||
+      medium.base + medium.range > 65536) {
     return "ports past 65535";
   }
-  const bool active = medium.port != 0 && !medium.ip.is_any();
-  if (base == 0 && active) return "no ports for a medium";
+  if (medium.base == 0) return "no ports for a medium";
   return nullptr;
 }
 
-const char* Wrong(Side side, absl::Span<const Media> media,
-                  absl::Span<const uint16_t> bases) {
-  if (side > Side::kTo) return "no such side";
-  if (media.size() > kMediaMax) return "too many media";
-  if (media.size() != bases.size()) return "not a port for each medium";
-  for (size_t i = 0; i < media.size(); ++i) {
-    if (const char* wrong = Wrong(media[i], bases[i])) return wrong;
+const char* WrongId(std::string_view id) {
+  return id.size() > kIdOctets ? "an identifier is too long" : nullptr;
+}
+
+const char* Wrong(const CallImage& call) {
+  const char* wrong = WrongId(call.call_id);
+  const auto note = [&wrong](const char* found) {
+    if (wrong == nullptr) wrong = found;
+  };
+  if (call.offers.size() > kTransactionsPerCall) note("too many offers");
+  for (const OfferImage& offer : call.offers) {
+    note(WrongId(offer.id_from));
+    if (offer.forks.size() > kForksPerTransaction) note("too many forks");
+    for (const ForkImage& fork : offer.forks) {
+      note(WrongId(fork.id_to));
+      if (fork.acknowledged && !fork.up) note("nothing was acknowledged");
+    }
   }
-  return nullptr;
+  call.ForEachGroup([&](const GroupImage& group) {
+    if (group.media.size() > kMediaMax) note("too many media");
+    for (const Medium& medium : group.media) note(Wrong(medium));
+  });
+  return wrong;
 }
 
-const char* Wrong(const Endpoint& socket, const Endpoint& source) {
-  if (socket.port == Port()) return "port 0 of ours";
+const char* Wrong(const Believed& believed) {
+  const Endpoint& source = believed.source;
+  if (believed.local.port == Port()) return "port 0 of ours";
   if (!source.is_none() && (source.port == Port() || source.ip.is_any())) {
     return "half a source";
   }
@@ -101,16 +105,36 @@ class Writer {
     Ip(endpoint.ip);
     Number(endpoint.port.host(), 2);
   }
-  void Key(const SessionKey& key, size_t uri_octets) {
-    Text(key.call_id);
-    Number((key.cseq ? kHasCseq : 0) | (key.half_open_only ? kHalfOpenOnly : 0),
+  void Group(const GroupImage& group) {
+    Ip(group.local);
+    Number(static_cast<uint64_t>(group.made.us()), 8);
+    Number((group.faces == Side::kFrom ? kFacesFrom : 0) |
+               (group.given_up ? kGivenUp : 0),
            1);
-    Number(key.cseq.value_or(0), 4);
-    Number(static_cast<uint8_t>(key.stage), 1);
-    Text(key.id_from);
-    Text(key.id_to);
-    Text(std::string_view(key.uri_from).substr(0, uri_octets));
-    Text(std::string_view(key.uri_to).substr(0, uri_octets));
+    Number(group.media.size(), 1);
+    for (const Medium& medium : group.media) {
+      Ip(medium.ip);
+      Number(medium.port, 2);
+      Number(medium.range, 1);
+      Number(static_cast<uint8_t>(medium.first), 1);
+      Number(medium.clock_hz, 4);
+      Ip(medium.heard_from);
+      Number(medium.base, 2);
+    }
+  }
+  void Offer(const OfferImage& offer) {
+    Text(offer.id_from);
+    Number(offer.cseq, 4);
+    Number(offer.from ? kHasGroup : 0, 1);
+    if (offer.from) Group(*offer.from);
+    Number(offer.forks.size(), 1);
+    for (const ForkImage& fork : offer.forks) {
+      Text(fork.id_to);
+      Number((fork.up ? kUp : 0) | (fork.acknowledged ? kAcknowledged : 0) |
+                 (fork.over ? kOver : 0) | (fork.aside ? kAside : 0),
+             1);
+      Group(fork.group);
+    }
   }
   void Finish() {
     const size_t length = out_.size() - begin_ - kHeadOctets;
@@ -119,8 +143,12 @@ class Writer {
     }
     Number(CheckOf(std::string_view(out_).substr(begin_)), 8);
   }
-  // One of ours: it can be read again.
+  // One of ours: it can be read again, or is taken back.
   bool FinishOwn() {
+    if (out_.size() - begin_ > kRecordOctetsMax - kCheckOctets) {
+      out_.resize(begin_);
+      return false;
+    }
     Finish();
     DCHECK([&] {
       Record again;
@@ -175,23 +203,56 @@ class Reader {
     const IpAddress ip = Ip();
     return {.ip = ip, .port = Port::FromHost(static_cast<uint16_t>(Number(2)))};
   }
-  void Key(size_t uri_octets, SessionKey* key) {
-    Text(kIdOctets, &key->call_id);
-    const uint64_t flags = Number(1);
-    const uint64_t cseq = Number(4);
-    if ((flags & ~uint64_t{kHasCseq | kHalfOpenOnly}) != 0) whole_ = false;
-    if ((flags & kHasCseq) != 0) {
-      key->cseq = static_cast<uint32_t>(cseq);
-    } else {
-      key->cseq.reset();
-      if (cseq != 0) whole_ = false;
+  // A count, or flags: more than `max` is none.
+  uint8_t UpTo(uint8_t max) {
+    const uint64_t number = Number(1);
+    if (number > max) whole_ = false;
+    return whole_ ? static_cast<uint8_t>(number) : uint8_t{0};
+  }
+  Micros Time() { return Micros(static_cast<int64_t>(Number(8))); }
+  void Group(GroupImage* group) {
+    group->local = Ip();
+    group->made = Time();
+    const uint8_t flags = UpTo(kFacesFrom | kGivenUp);
+    group->faces = (flags & kFacesFrom) != 0 ? Side::kFrom : Side::kTo;
+    group->given_up = (flags & kGivenUp) != 0;
+    const uint8_t count = UpTo(kMediaMax);
+    for (uint8_t i = 0; i < count && whole_; ++i) {
+      Medium& medium = group->media.emplace_back();
+      medium.ip = Ip();
+      medium.port = static_cast<uint16_t>(Number(2));
+      medium.range = static_cast<uint8_t>(Number(1));
+      medium.first = static_cast<relay::FlowKind>(Number(1));
+      medium.clock_hz = static_cast<uint32_t>(Number(4));
+      medium.heard_from = Ip();
+      medium.base = static_cast<uint16_t>(Number(2));
     }
-    key->half_open_only = (flags & kHalfOpenOnly) != 0;
-    key->stage = static_cast<sip::AnswerStage>(Number(1));
-    Text(kIdOctets, &key->id_from);
-    Text(kIdOctets, &key->id_to);
-    Text(uri_octets, &key->uri_from);
-    Text(uri_octets, &key->uri_to);
+  }
+  void Offer(OfferImage* offer) {
+    Text(kIdOctets, &offer->id_from);
+    offer->cseq = static_cast<uint32_t>(Number(4));
+    if (UpTo(kHasGroup) != 0) Group(&offer->from.emplace());
+    const uint8_t count = UpTo(kForksPerTransaction);
+    for (uint8_t i = 0; i < count && whole_; ++i) {
+      ForkImage& fork = offer->forks.emplace_back();
+      Text(kIdOctets, &fork.id_to);
+      const uint8_t flags = UpTo(kUp | kAcknowledged | kOver | kAside);
+      fork.up = (flags & kUp) != 0;
+      fork.acknowledged = (flags & kAcknowledged) != 0;
+      fork.over = (flags & kOver) != 0;
+      fork.aside = (flags & kAside) != 0;
+      Group(&fork.group);
+    }
+  }
+  void Call(CallImage* call) {
+    Text(kIdOctets, &call->call_id);
+    Text(kUriOctets, &call->uri_from);
+    Text(kUriOctets, &call->uri_to);
+    call->refused = Time();
+    const uint8_t count = UpTo(kTransactionsPerCall);
+    for (uint8_t i = 0; i < count && whole_; ++i) {
+      Offer(&call->offers.emplace_back());
+    }
   }
   // Everything was there and nothing is left.
   bool Whole() const { return whole_ && in_.empty(); }
@@ -201,103 +262,49 @@ class Reader {
   bool whole_ = true;
 };
 
-const char* GetAllocated(Reader& in, Record* record) {
-  in.Key(kUriOctets, &record->key);
-  record->side = static_cast<Side>(in.Number(1));
-  record->local = in.Ip();
-  const uint64_t count = in.Number(1);
-  if (count > kMediaMax) return "too many media";
-  for (uint64_t i = 0; i < count; ++i) {
-    Media& medium = record->media.emplace_back();
-    medium.ip = in.Ip();
-    medium.port = static_cast<uint16_t>(in.Number(2));
-    medium.range = static_cast<int>(in.Number(1));
-    medium.first = static_cast<relay::FlowKind>(in.Number(1));
-    medium.clock_hz = static_cast<uint32_t>(in.Number(4));
-    medium.heard_from = in.Ip();
-    record->bases.push_back(static_cast<uint16_t>(in.Number(2)));
-  }
-  if (const char* wrong = WrongOfOffer(record->key)) return wrong;
-  return Wrong(record->side, record->media, record->bases);
-}
-
 const char* GetPayload(RecordType type, Reader& in, Record* record) {
   switch (type) {
-    case RecordType::kAllocated: return GetAllocated(in, record);
-    case RecordType::kActivated:
-      in.Key(0, &record->key);
-      return WrongOfOffer(record->key);
-    case RecordType::kClosed:
-      in.Key(0, &record->key);
-      return Wrong(record->key);
+    case RecordType::kCall: in.Call(&record->call); return Wrong(record->call);
     case RecordType::kGone:
-      in.Text(kIdOctets, &record->key.call_id);
+      in.Text(kIdOctets, &record->call.call_id);
       return nullptr;
     case RecordType::kConfirmed:
-      in.Text(kIdOctets, &record->key.call_id);
-      record->socket = in.At();
-      record->source = in.At();
-      return Wrong(record->socket, record->source);
+      in.Text(kIdOctets, &record->call.call_id);
+      record->believed.local = in.At();
+      record->believed.source = in.At();
+      return Wrong(record->believed);
   }
   return "no such type of record";
 }
 
 }  // namespace
 
-bool PutAllocated(const SessionKey& key, Side side, const IpAddress& local,
-                  absl::Span<const Media> media,
-                  absl::Span<const uint16_t> bases, std::string* out) {
-  if (WrongOfOffer(key) != nullptr || Wrong(side, media, bases) != nullptr) {
-    return false;
-  }
-  Writer writer(RecordType::kAllocated, out);
-  writer.Key(key, kUriOctets);
-  writer.Number(static_cast<uint8_t>(side), 1);
-  writer.Ip(local);
-  writer.Number(media.size(), 1);
-  for (size_t i = 0; i < media.size(); ++i) {
-    const Media& medium = media[i];
-    writer.Ip(medium.ip);
-    writer.Number(medium.port, 2);
-    writer.Number(static_cast<uint8_t>(medium.range), 1);
-    writer.Number(static_cast<uint8_t>(medium.first), 1);
-    writer.Number(medium.clock_hz, 4);
-    writer.Ip(medium.heard_from);
-    writer.Number(bases[i], 2);
-  }
-  return writer.FinishOwn();
-}
-
-bool PutActivated(const SessionKey& key, std::string* out) {
-  if (WrongOfOffer(key) != nullptr) return false;
-  Writer writer(RecordType::kActivated, out);
-  writer.Key(key, 0);
-  return writer.FinishOwn();
-}
-
-bool PutClosed(const SessionKey& key, std::string* out) {
-  if (Wrong(key) != nullptr) return false;
-  Writer writer(RecordType::kClosed, out);
-  writer.Key(key, 0);
+bool PutCall(const CallImage& call, std::string* out) {
+  if (Wrong(call) != nullptr) return false;
+  Writer writer(RecordType::kCall, out);
+  writer.Text(call.call_id);
+  writer.Text(std::string_view(call.uri_from).substr(0, kUriOctets));
+  writer.Text(std::string_view(call.uri_to).substr(0, kUriOctets));
+  writer.Number(static_cast<uint64_t>(call.refused.us()), 8);
+  writer.Number(call.offers.size(), 1);
+  for (const OfferImage& offer : call.offers) writer.Offer(offer);
   return writer.FinishOwn();
 }
 
 bool PutGone(std::string_view call_id, std::string* out) {
-  if (call_id.size() > kIdOctets) return false;
+  if (WrongId(call_id) != nullptr) return false;
   Writer writer(RecordType::kGone, out);
   writer.Text(call_id);
   return writer.FinishOwn();
 }
 
-bool PutConfirmed(std::string_view call_id, const Endpoint& socket,
-                  const Endpoint& source, std::string* out) {
-  if (call_id.size() > kIdOctets || Wrong(socket, source) != nullptr) {
-    return false;
-  }
+bool PutConfirmed(std::string_view call_id, const Believed& believed,
+                  std::string* out) {
+  if (WrongId(call_id) != nullptr || Wrong(believed) != nullptr) return false;
   Writer writer(RecordType::kConfirmed, out);
   writer.Text(call_id);
-  writer.At(socket);
-  writer.At(source);
+  writer.At(believed.local);
+  writer.At(believed.source);
   return writer.FinishOwn();
 }
 
@@ -320,8 +327,7 @@ Got Get(std::string_view in, Record* record) {
     return {.wrong = "its check does not fit"};
   }
   record->type = static_cast<RecordType>(head.Number(1));
-  record->media.clear();
-  record->bases.clear();
+  record->call = CallImage();
   Reader payload(in.substr(kHeadOctets, length));
   if (const char* wrong = GetPayload(record->type, payload, record)) {
     return {.wrong = wrong};

@@ -5,14 +5,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "absl/types/span.h"
-#include "base/address.h"
-#include "base/check.h"
-#include "base/types.h"
-#include "control/session_manager.h"
-#include "control/session_verbs.h"
+#include "control/call_image.h"
 
 // The octets of the journal of sessions. Numbers are in network order, a text
 // is two octets of length and itself, an address its 16 octets, an endpoint an
@@ -26,74 +20,57 @@
 //            | = n    |      | n octets  | of all before |
 //            +--------+------+-----------+---------------+
 //
-//   key        text call_id, flags (1: has cseq, 2: half_open_only), cseq (4),
-//              stage (1), texts id_from, id_to, uri_from, uri_to
+//   call       texts call_id, uri_from, uri_to, refused (8), count (1), offers
+//   offer      text id_from, cseq (4), flags (1: has group), group, count (1),
+//              forks
+//   fork       text id_to, flags (1: up, 2: acknowledged, 4: over, 8: aside),
+//              group
+//   group      local, made (8), flags (1: faces the offerer, 2: given up),
+//              count (1), media
 //   medium     ip, port (2), range (1), first (1), clock_hz (4), heard_from,
 //              base (2)
-//   allocated  key, side (1), local, count (1), media
-//   activated  key without URIs
-//   closed     key without URIs
 //   gone       text call_id
 //   confirmed  text call_id, endpoint local, endpoint source
 //
+// A call takes the place of what was known of it. Times are in microseconds.
+//
 // The check is SipHash with a key that is no secret: it finds what a dying
 // process or a bad disk left, not what somebody forged. A record has one
-// spelling, and what cannot be in a call is no record: the same rules hold for
-// who writes and for who reads.
+// spelling, and what no field of a call can be is no record: the same rules
+// hold for who writes and for who reads. Whether the fields make one call is
+// CheckImage's to say, so that one that does not is not the end of the file.
 //
 // Thread: any.
 namespace sluice::control::journal {
 
-inline constexpr uint16_t kVersion = 1;
-inline constexpr std::string_view kHeader{"sluice journal\x00\x01", 16};
+inline constexpr uint16_t kVersion = 2;
+inline constexpr std::string_view kHeader{"sluice journal\x00\x02", 16};
 static_assert(kHeader[15] == kVersion);
 
 inline constexpr size_t kMediaMax = 32;
 inline constexpr int kRangeMax = 64;
 inline constexpr size_t kHeadOctets = 4 + 1;
 inline constexpr size_t kCheckOctets = 8;
-inline constexpr size_t kMediumOctets = 16 + 2 + 1 + 1 + 4 + 16 + 2;
-inline constexpr size_t kKeyOctetsMax =
-    1 + 4 + 1 + 3 * (2 + kIdOctets) + 2 * (2 + kUriOctets);
+inline constexpr size_t kRecordOctetsMax = 32 * 1024;
 inline constexpr size_t kPayloadOctetsMax =
-    kKeyOctetsMax + 1 + 16 + 1 + kMediaMax * kMediumOctets;
-inline constexpr size_t kRecordOctetsMax =
-    kHeadOctets + kPayloadOctetsMax + kCheckOctets;
-static_assert(kRecordOctetsMax < 8 * 1024);
+    kRecordOctetsMax - kHeadOctets - kCheckOctets;
 
-enum class RecordType : uint8_t {
-  kAllocated = 1,
-  kActivated,
-  kClosed,
-  kGone,
-  kConfirmed,
-};
+enum class RecordType : uint8_t { kCall = 1, kGone, kConfirmed };
 
-// What a record says; only the fields of its type mean anything, and of `key`
-// only the call_id where there is no key.
+// What a record says; only the fields of its type mean anything, and of `call`
+// only the call_id where it is no call.
 struct Record {
   RecordType type = RecordType::kGone;
-  SessionKey key{};
-  Side side = Side::kFrom;
-  IpAddress local{};
-  std::vector<Media> media{};
-  std::vector<uint16_t> bases{};
-  Endpoint socket{}, source{};  // source none: nobody is believed any more
+  CallImage call{};
+  Believed believed{};  // source none: nobody any more
 };
 
 // Each appends one record to `out`; false, and nothing is appended, for what
 // could not be read again. Longer URIs are cut at kUriOctets.
-[[nodiscard]] bool PutAllocated(const SessionKey& key, Side side,
-                                const IpAddress& local,
-                                absl::Span<const Media> media,
-                                absl::Span<const uint16_t> bases,
-                                std::string* out);
-[[nodiscard]] bool PutActivated(const SessionKey& key, std::string* out);
-[[nodiscard]] bool PutClosed(const SessionKey& key, std::string* out);
+[[nodiscard]] bool PutCall(const CallImage& call, std::string* out);
 [[nodiscard]] bool PutGone(std::string_view call_id, std::string* out);
 [[nodiscard]] bool PutConfirmed(std::string_view call_id,
-                                const Endpoint& socket, const Endpoint& source,
-                                std::string* out);
+                                const Believed& believed, std::string* out);
 // Any payload as a record with the right length and check, whatever it says.
 void PutFrame(uint8_t type, std::string_view payload, std::string* out);
 // Of a confirmed record.
@@ -106,20 +83,9 @@ struct Got {
   const char* wrong = nullptr;  // then: why not
   bool torn = false;            // there may be more to come
 };
-// Reads one record. `record` is overwritten and keeps its memory.
+// Reads one record. `record` is overwritten. It takes some ten times the octets
+// of the record in memory at most, whatever they say.
 Got Get(std::string_view in, Record* record);
-
-// Each record of whole ones, as read and as its octets; the latter say where in
-// `octets` it stands.
-template <typename Do>
-void ForEachRecord(std::string_view octets, Record* record, Do&& act) {
-  while (!octets.empty()) {
-    const Got got = Get(octets, record);
-    CHECK(got.octets != 0);  // it was good when it was taken
-    act(*record, octets.substr(0, got.octets));
-    octets.remove_prefix(got.octets);
-  }
-}
 
 }  // namespace sluice::control::journal
 

@@ -118,47 +118,9 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::Allocate(
     const SessionKey& key, Side side, const IpAddress& local,
     absl::Span<const Media> media) {
   auto allocated = AllocateNow(key, side, local, media);
-  if (observer_ != nullptr && allocated.ok()) {
-    Transaction* const t = Lookup(key.call_id)->Find(key.id_from, *key.cseq);
-    const Group& group =
-        side == Side::kFrom ? *t->from : t->Find(key.id_to)->group;
-    std::vector<uint16_t> bases;
-    bases.reserve(group.media.size());
-    for (const Medium& medium : group.media) bases.push_back(medium.base);
-    observer_->OnAllocated(key, side, local, media, bases);
-  }
+  // A refusal, too, may have put off the end of something.
+  Tell(key.call_id);
   return allocated;
-}
-
-absl::Status SessionManager::RestoreAllocated(const SessionKey& key, Side side,
-                                              const IpAddress& local,
-                                              absl::Span<const Media> media,
-                                              std::vector<uint16_t> bases) {
-  ports_.Want(bases);
-  const auto allocated = AllocateNow(key, side, local, media);
-  ports_.Want({});
-  RETURN_IF_ERROR(allocated.status());
-  for (size_t m = 0; m < allocated->size(); ++m) {
-    const uint16_t port = (*allocated)[m].port;
-    if (port != 0 && port != bases[m]) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the call had port ", bases[m], " and would be given ", port));
-    }
-  }
-  return absl::OkStatus();
-}
-
-void SessionManager::RestoreConfirmed(const Endpoint& local,
-                                      const Endpoint& source) {
-  const Media there{.ip = source.ip, .port = source.port.host(), .range = 1};
-  if (CheckTarget(there).ok()) restored_[local] = source;
-}
-
-Endpoint SessionManager::Restored(uint32_t shard, Slot socket) const {
-  if (restored_.empty()) return {};
-  const auto local = ports_.LocalOf(shard, socket);
-  const auto it = local ? restored_.find(*local) : restored_.end();
-  return it == restored_.end() ? Endpoint() : it->second;
 }
 
 absl::StatusOr<std::vector<Allocation>> SessionManager::AllocateNow(
@@ -197,16 +159,7 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::AllocateNow(
       return Count(counters_.allocate_draining,
                    absl::UnavailableError("draining: no new calls"));
     }
-    // A call whose offer has no media takes no port: the ports bound calls all
-    // the same, or such offers would fill the memory.
-    const size_t most =
-        options_.max_sessions != 0 ? options_.max_sessions : ports_.total();
-    if (calls_.size() >= most) {
-      return Count(
-          counters_.allocate_calls_full,
-          absl::ResourceExhaustedError(absl::StrCat(
-              most, " calls are up (relay.max_sessions, or the ports)")));
-    }
+    RETURN_IF_ERROR(CheckCalls());
   } else if (transaction == nullptr
                  ? call->transactions.size() >= kTransactionsPerCall
                  : side == Side::kTo &&
@@ -219,7 +172,14 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::AllocateNow(
   if (call != nullptr) {
     kept = FindKept(*call, transaction, key, side, *interface, media);
   }
-  if (kept == nullptr) RETURN_IF_ERROR(CheckPortsOfCall(call, media));
+  if (kept == nullptr) {
+    size_t wanted = 0;
+    for (const Media& medium : media) {
+      wanted += static_cast<size_t>(medium.range);
+    }
+    RETURN_IF_ERROR(
+        CheckPortsOfCall(call == nullptr ? 0 : call->sockets(), wanted));
+  }
   Group group{.made = now_, .faces = Other(side), .interface = *interface};
   group.media.reserve(media.size());
   for (const Media& medium : media) {
@@ -258,7 +218,9 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::AllocateNow(
 
   // Nothing can fail from here on.
   std::vector<Allocation> answer = Answer(group);
-  if (call == nullptr) call = &NewCall(key, shard);
+  if (call == nullptr) {
+    call = &NewCall(key.call_id, key.uri_from, key.uri_to, shard);
+  }
   if (transaction == nullptr) {
     transaction = &call->transactions.emplace_back(
         Transaction{.id_from = key.id_from, .cseq = *key.cseq});
@@ -386,7 +348,7 @@ void SessionManager::Aim(const Call& call, const Session& session, size_t flow,
 
 absl::StatusOr<Activation> SessionManager::Activate(const SessionKey& key) {
   auto activated = ActivateNow(key);
-  if (observer_ != nullptr && activated.ok()) observer_->OnActivated(key);
+  Tell(key.call_id);
   return activated;
 }
 
@@ -579,7 +541,7 @@ absl::StatusOr<std::vector<Slot>> SessionManager::OpenFlows(
       spec.target[offerer] = Target(a, i, answer.interface);
       spec.target[answerer] = Target(b, i, offer.interface);
       for (const int s : {offerer, answerer}) {
-        const Endpoint source = Restored(call.shard, spec.socket[s]);
+        const Endpoint source = WasBelieved(call.shard, spec.socket[s]);
         const bool strict = spec.policy[s] == relay::LatchPolicy::kStrict;
         if (!strict || source == spec.target[s].target) {
           spec.believed[s] = source;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "base/timer_wheel.h"
 #include "base/types.h"
 #include "control/call.h"
+#include "control/call_image.h"
 #include "control/config.h"
 #include "control/manager_counters.h"
 #include "control/media_ports.h"
@@ -85,13 +87,6 @@ struct CallPage {
   uint64_t total = 0;
   std::vector<CallSummary> calls{};
 };
-
-// What one call may hold, whatever its proxy asks for: a re-INVITE a second
-// that nobody answers, answered by every phone of a hunt group.
-inline constexpr size_t kTransactionsPerCall = 32;
-inline constexpr size_t kForksPerTransaction = 32;
-inline constexpr size_t kIdOctets = 1024;
-inline constexpr size_t kUriOctets = 256;  // longer ones are cut
 
 // Calls -> sessions -> flows: the engine behind every control protocol.
 //
@@ -167,20 +162,19 @@ class SessionManager final : public SessionVerbs {
   // or with 0: all between the two parties, whoever offered (BYE).
   absl::StatusOr<int> Close(const SessionKey& key) override;
 
-  // Whom to tell of everything from now on; null: nobody. It outlives this.
+  // Whom to tell of everything from now on; null: nobody, which costs nothing.
+  // It outlives this.
   void SetObserver(SessionObserver* observer) { observer_ = observer; }
-  // What an earlier manager's observer was told, told again: makes the same
-  // call with the same ports. An error: it could not, and the call is to be
-  // closed. No observer is told of it.
-  absl::Status RestoreAllocated(const SessionKey& key, Side side,
-                                const IpAddress& local,
-                                absl::Span<const Media> media,
-                                std::vector<uint16_t> bases);
-  // Before the flow on that port of ours is opened, and until EndRestoring. One
-  // that would not be believed today is not.
-  void RestoreConfirmed(const Endpoint& local, const Endpoint& source);
-  // Everything of a call is told: what was not used is forgotten.
-  void EndRestoring() { restored_.clear(); }
+  // What the call is, without offers and answers of which a shard has closed
+  // sockets by itself: those ports are others' to have. NotFound when there is
+  // no such call.
+  absl::StatusOr<CallImage> Image(std::string_view call_id) const;
+  // Makes a call of an earlier manager as it was, on its ports, or nothing at
+  // all. Who was believed is believed again unless it would not be today.
+  // InvalidArgument (not one call), AlreadyExists (a call of that name, a port
+  // that is not free), whatever Allocate refuses, or what the plane said.
+  absl::Status RestoreCall(const CallImage& image,
+                           absl::Span<const Believed> believed);
 
   // What the shards told.
   void OnEvent(uint32_t shard, const relay::Event& event);
@@ -226,8 +220,8 @@ class SessionManager final : public SessionVerbs {
 
   // Allocate, piece by piece. The checks: session_checks.cc.
   absl::Status CheckMedia(absl::Span<const Media> media);
-  absl::Status CheckPortsOfCall(const Call* call,
-                                absl::Span<const Media> media);
+  absl::Status CheckPortsOfCall(size_t held, size_t wanted);
+  absl::Status CheckCalls();
   absl::Status CheckTarget(const Media& medium) const;
   absl::Status CheckReach(const Transaction* transaction, Side side,
                           uint8_t interface,
@@ -236,8 +230,8 @@ class SessionManager final : public SessionVerbs {
       const SessionKey& key, Side side, const IpAddress& local,
       absl::Span<const Media> media);
   absl::StatusOr<Activation> ActivateNow(const SessionKey& key);
-  absl::StatusOr<int> CloseNow(const SessionKey& key, Call* call);
-  Endpoint Restored(uint32_t shard, Slot socket) const;
+  absl::StatusOr<int> CloseNow(const SessionKey& key);
+  Endpoint WasBelieved(uint32_t shard, Slot socket) const;
   absl::StatusOr<std::vector<Allocation>> Repeat(const Call& call,
                                                  Transaction& transaction,
                                                  Side side, Fork* fork,
@@ -253,6 +247,19 @@ class SessionManager final : public SessionVerbs {
 
   void Aim(const Call& call, const Session& session, size_t flow, Side side,
            const Medium& medium, uint8_t facing);
+
+  // Images. session_image.cc.
+  CallImage ImageOf(const Call& call) const;
+  std::optional<GroupImage> ImageOf(const Call& call, const Group& group) const;
+  void Tell(const Call& call);
+  void Tell(std::string_view call_id);
+  absl::StatusOr<Group> RestoreGroup(const GroupImage& image, Side side,
+                                     const Transaction& transaction);
+  absl::StatusOr<std::vector<Transaction>> RestoreOffers(
+      const CallImage& image);
+  absl::Status RestoreSockets(Call& call);
+  absl::Status RestoreSessions(Call& call, const CallImage& image);
+  void Believe(const CallImage& image, absl::Span<const Believed> believed);
 
   // Activate, piece by piece.
   void Begin(Call& call, Transaction& transaction, Fork& fork,
@@ -279,6 +286,7 @@ class SessionManager final : public SessionVerbs {
   void FreeTransaction(const Call& call, Transaction& transaction);
   int CloseOrder(Call& call, std::string_view id_from, std::string_view id_to);
   int EndCall(Call& call);
+  int EndAll(Call& call);
   void Forget(Call& call);
 
   // Timers.
@@ -291,7 +299,8 @@ class SessionManager final : public SessionVerbs {
   Micros LastPacket(const Call& call, const Session& session) const;
 
   Call* Lookup(std::string_view call_id) const;
-  Call& NewCall(const SessionKey& key, uint32_t shard);
+  Call& NewCall(const std::string& call_id, std::string_view uri_from,
+                std::string_view uri_to, uint32_t shard);
   FlowNews* News(uint32_t shard, Slot flow);
   const FlowNews* News(uint32_t shard, Slot flow) const;
   SessionView View(const Call& call, const Transaction& transaction,
@@ -327,8 +336,10 @@ class SessionManager final : public SessionVerbs {
   Call* newest_ = nullptr;
   std::vector<std::vector<FlowNews>> news_;  // by shard, by slot index
   SessionObserver* observer_ = nullptr;
-  // Who was believed on a port of ours before this process was.
-  absl::flat_hash_map<Endpoint, Endpoint> restored_;
+  bool lost_ = false;  // a socket, since the last tick
+  // Who was believed on a port of ours before this process was, while its call
+  // is restored.
+  absl::flat_hash_map<Endpoint, Endpoint> believed_;
 };
 
 }  // namespace sluice::control

@@ -59,9 +59,10 @@ struct World {
     options.port_seed = 7;
     return options;
   }
+  // `flows` of a shard, and twice as many sockets.
   explicit World(const SessionManager::Options& options = Defaults(),
-                 uint32_t shards = 1)
-      : plane(shards), manager(options, plane, now) {}
+                 uint32_t shards = 1, uint32_t flows = 32768)
+      : plane(shards, 2 * flows, flows), manager(options, plane, now) {}
 
   void Pump() {
     plane.DrainEvents([this](uint32_t shard, const relay::Event& event) {

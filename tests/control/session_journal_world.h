@@ -9,94 +9,45 @@
 #include <iterator>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "control/session_journal.h"
 #include "gtest/gtest.h"
+#include "tests/control/told_calls.h"
 
 namespace sluice::control {
 
-inline const IpAddress kHere = IpAddress::V4(192, 0, 2, 1);
-inline const IpAddress kAlice = IpAddress::V4(198, 51, 100, 7);
-
-inline Endpoint At(uint16_t port, const IpAddress& ip = kHere) {
+inline Endpoint SocketAt(uint16_t port,
+                         const IpAddress& ip = IpAddress::V4(192, 0, 2, 1)) {
   return {.ip = ip, .port = Port::FromHost(port)};
 }
-
-using Told = std::vector<std::string>;
-
-inline std::string KeyText(const SessionKey& key) {
-  return absl::StrCat(
-      absl::CHexEscape(key.call_id), "|",
-      key.cseq ? absl::StrCat(*key.cseq) : "all", "|",
-      absl::CHexEscape(key.id_from), "|", absl::CHexEscape(key.id_to), "|",
-      absl::CHexEscape(key.uri_from), "|", absl::CHexEscape(key.uri_to), "|",
-      key.half_open_only, "|", static_cast<int>(key.stage));
+inline Endpoint PhoneAt(uint16_t port) {
+  return SocketAt(port, IpAddress::V4(198, 51, 100, 7));
 }
 
-// Everything that it is told, every field of it, as text.
-class Teller : public SessionObserver {
- public:
-  void OnAllocated(const SessionKey& key, Side side, const IpAddress& local,
-                   absl::Span<const Media> media,
-                   absl::Span<const uint16_t> bases) override {
-    std::string text = absl::StrCat("allocated ", KeyText(key), " ", Name(side),
-                                    " ", local.ToString());
-    for (size_t i = 0; i < media.size(); ++i) {
-      const Media& m = media[i];
-      absl::StrAppend(&text, " [", m.ip.ToString(), " ", m.port, " ", m.range,
-                      " ", relay::Name(m.first), " ", m.clock_hz, " ",
-                      m.heard_from.ToString(), " ", bases[i], "]");
-    }
-    EXPECT_EQ(media.size(), bases.size());
-    told.push_back(text);
-  }
-  void OnActivated(const SessionKey& key) override {
-    told.push_back(absl::StrCat("activated ", KeyText(key)));
-  }
-  void OnClosed(const SessionKey& key) override {
-    told.push_back(absl::StrCat("closed ", KeyText(key)));
-  }
-  void OnGone(std::string_view call_id) override {
-    told.push_back(
-        absl::StrCat("gone ", absl::CHexEscape(std::string(call_id))));
-  }
-  void OnConfirmed(std::string_view call_id, const Endpoint& local,
-                   const Endpoint& source) override {
-    told.push_back(absl::StrCat("confirmed ",
-                                absl::CHexEscape(std::string(call_id)), " ",
-                                local.ToString(), " ", source.ToString()));
-  }
-
-  Told told;
-};
-
-inline SessionKey KeyOf(const std::string& call_id, uint32_t cseq = 1) {
-  SessionKey key;
-  key.call_id = call_id;
-  key.cseq = cseq;
-  key.id_from = "a";
-  key.id_to = "b";
-  return key;
+inline GroupImage GroupOn(uint16_t base) {
+  return {.local = SocketAt(0).ip,
+          .media = {{.ip = PhoneAt(0).ip,
+                     .port = 4000,
+                     .base = base,
+                     .range = 2,
+                     .clock_hz = 8000}}};
 }
-
-// A call as most are: some 300 octets a half.
-inline void TellHalf(SessionObserver& to, const SessionKey& key, Side side,
-                     uint16_t base) {
-  const Media medium{.ip = kAlice, .port = 4000};
-  to.OnAllocated(key, side, kHere, {medium}, {base});
+// A call as most are: an offer that one answers, some 200 octets.
+inline CallImage CallOf(const std::string& call_id, uint32_t cseq = 1,
+                        uint16_t base = 20000) {
+  CallImage call{.call_id = call_id};
+  call.offers.push_back({.id_from = "a", .cseq = cseq, .from = GroupOn(base)});
+  call.offers[0].forks.push_back(
+      {.id_to = "b",
+       .group = GroupOn(static_cast<uint16_t>(base + 2)),
+       .up = true});
+  return call;
 }
 inline void TellCall(SessionObserver& to, const std::string& call_id,
                      uint32_t cseq = 1) {
-  const SessionKey key = KeyOf(call_id, cseq);
-  TellHalf(to, key, Side::kFrom, 20000);
-  TellHalf(to, key, Side::kTo, 20002);
-  SessionKey final = key;
-  final.stage = sip::AnswerStage::kFinal;
-  to.OnActivated(final);
+  to.OnCall(CallOf(call_id, cseq));
 }
 
 class SessionJournalTest : public ::testing::Test {
@@ -123,23 +74,30 @@ class SessionJournalTest : public ::testing::Test {
     EXPECT_FALSE(journal.failed());
   }
   static Told Load(SessionJournal& journal) {
-    Teller teller;
-    const SessionJournal::Played played = journal.Load(teller);
-    EXPECT_EQ(played.records, teller.told.size());
+    Told told;
+    uint64_t records = 0;
+    const auto played = journal.Load(
+        [&](const CallImage& call, absl::Span<const Believed> believed) {
+          told.push_back({call, {believed.begin(), believed.end()}});
+          records += 1 + believed.size();
+          return true;
+        });
+    EXPECT_EQ(played.calls, told.size());
+    EXPECT_EQ(played.records, records);
     EXPECT_EQ(played.calls, journal.stats().calls);
-    return teller.told;
+    return told;
   }
   // What a daemon would be told that starts on this file.
   Told LoadFile() {
     const auto journal = Open();
-    return journal == nullptr ? Told{"not opened"} : Load(*journal);
+    return journal == nullptr ? Told(99) : Load(*journal);
   }
   Told LoadCopy() {
     const std::string copy = path_ + ".copy";
     Write(copy, Content());
     const auto journal = SessionJournal::Open(copy);
     EXPECT_TRUE(journal.ok()) << journal.status();
-    return journal.ok() ? Load(**journal) : Told{"not opened"};
+    return journal.ok() ? Load(**journal) : Told(99);
   }
   std::string Content() const {
     std::ifstream file(path_, std::ios::binary);
