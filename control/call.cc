@@ -24,6 +24,19 @@ bool Transaction::InUse() const {
                      [](const Fork& fork) { return fork.aside; });
 }
 
+void Transaction::NoteWay(uint64_t way) {
+  // One more than there may be is not known, and so does not end it.
+  if (way != 0 && ways.size() < kForksPerTransaction &&
+      std::find(ways.begin(), ways.end(), way) == ways.end()) {
+    ways.push_back(way);
+  }
+}
+
+bool Transaction::EndWay(uint64_t way) {
+  std::erase(ways, way);
+  return way == 0 || ways.empty();
+}
+
 Transaction* Call::Find(std::string_view id_from, uint32_t cseq) {
   for (Transaction& t : transactions) {
     if (t.cseq == cseq && t.id_from == id_from) return &t;

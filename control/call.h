@@ -107,12 +107,18 @@ struct Transaction {
   uint32_t cseq = 0;
   std::optional<Group> from{};
   std::vector<Fork> forks{};
+  // By which the offer goes to its answerers, where that is known
+  // (SessionKey::branch). Unanswered, it ends with the last of them.
+  std::vector<uint64_t> ways{};
 
   Fork* Find(std::string_view id_to);
   bool HasSession() const;
   // Also one that is set aside.
   bool InUse() const;
   bool empty() const { return !from && forks.empty(); }
+  void NoteWay(uint64_t way);
+  // Whether it was the last one, or nobody knows.
+  bool EndWay(uint64_t way);
 };
 
 // The session that is up between two parties, seen by one of them.

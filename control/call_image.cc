@@ -148,6 +148,9 @@ absl::Status CheckImage(const CallImage& image) {
     if (offer.forks.size() > kForksPerTransaction) {
       return Contradiction("too many forks of an offer");
     }
+    if (offer.ways.size() > kForksPerTransaction) {
+      return Contradiction("too many ways of an offer");
+    }
     if (!offers.emplace(offer.id_from, offer.cseq).second) {
       return Contradiction("an offer twice");
     }

@@ -39,6 +39,7 @@ struct OfferImage {
   uint32_t cseq = 0;
   std::optional<GroupImage> from{};
   std::vector<ForkImage> forks{};
+  std::vector<uint64_t> ways{};
   friend bool operator==(const OfferImage&, const OfferImage&) = default;
 };
 struct CallImage {

@@ -12,6 +12,7 @@ SessionKey KeyOf(const sip::MediaRelay::Key& key) {
           .id_to = key.id_to,
           .uri_from = key.uri_from,
           .uri_to = key.uri_to,
+          .branch = key.branch,
           .half_open_only = key.half_open_only,
           .stage = key.stage};
 }

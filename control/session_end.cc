@@ -34,8 +34,9 @@ absl::StatusOr<int> SessionManager::CloseNow(const SessionKey& key) {
         }
         ++ended;
       }
-      // What is set aside was answered: no CANCEL reaches it any more.
-      if (!t->InUse()) {
+      // What is set aside was answered: no CANCEL reaches it any more. What
+      // goes to others still may be.
+      if (t->EndWay(key.branch) && !t->InUse()) {
         if (t->from) call->refused = std::max(call->refused, t->from->made);
         for (const Fork& f : t->forks) {
           call->refused = std::max(call->refused, f.group.made);

@@ -53,7 +53,7 @@ CallImage SessionManager::ImageOf(const Call& call) const {
                   .uri_to = call.uri_to,
                   .refused = call.refused};
   for (const Transaction& t : call.transactions) {
-    OfferImage offer{.id_from = t.id_from, .cseq = t.cseq};
+    OfferImage offer{.id_from = t.id_from, .cseq = t.cseq, .ways = t.ways};
     if (t.from) {
       offer.from = ImageOf(call, *t.from);
       if (!offer.from) continue;
@@ -130,6 +130,7 @@ absl::StatusOr<std::vector<Transaction>> SessionManager::RestoreOffers(
   for (const OfferImage& offer : image.offers) {
     Transaction& t = offers.emplace_back(
         Transaction{.id_from = offer.id_from, .cseq = offer.cseq});
+    t.ways = offer.ways;
     if (offer.from) {
       ASSIGN_OR_RETURN(t.from, RestoreGroup(*offer.from, Side::kFrom, t));
     }

@@ -9,7 +9,7 @@ namespace sluice::control::journal {
 namespace {
 
 // Flags of an offer, of a fork, of a group.
-constexpr uint8_t kHasGroup = 1;
+constexpr uint8_t kHasGroup = 1, kHasWays = 2;
 constexpr uint8_t kUp = 1, kAcknowledged = 2, kOver = 4, kAside = 8;
 constexpr uint8_t kFacesFrom = 1, kGivenUp = 2;
 
@@ -51,6 +51,7 @@ const char* Wrong(const CallImage& call) {
   for (const OfferImage& offer : call.offers) {
     note(WrongId(offer.id_from));
     if (offer.forks.size() > kForksPerTransaction) note("too many forks");
+    if (offer.ways.size() > kForksPerTransaction) note("too many ways");
     for (const ForkImage& fork : offer.forks) {
       note(WrongId(fork.id_to));
       if (fork.acknowledged && !fork.up) note("nothing was acknowledged");
@@ -125,8 +126,11 @@ class Writer {
   void Offer(const OfferImage& offer) {
     Text(offer.id_from);
     Number(offer.cseq, 4);
-    Number(offer.from ? kHasGroup : 0, 1);
+    Number((offer.from ? kHasGroup : 0) | (offer.ways.empty() ? 0 : kHasWays),
+           1);
     if (offer.from) Group(*offer.from);
+    if (!offer.ways.empty()) Number(offer.ways.size(), 1);
+    for (const uint64_t way : offer.ways) Number(way, 8);
     Number(offer.forks.size(), 1);
     for (const ForkImage& fork : offer.forks) {
       Text(fork.id_to);
@@ -228,10 +232,17 @@ class Reader {
       medium.base = static_cast<uint16_t>(Number(2));
     }
   }
+  void Ways(std::vector<uint64_t>* ways) {
+    const uint8_t count = UpTo(kForksPerTransaction);
+    if (count == 0) whole_ = false;
+    for (uint8_t i = 0; i < count && whole_; ++i) ways->push_back(Number(8));
+  }
   void Offer(OfferImage* offer) {
     Text(kIdOctets, &offer->id_from);
     offer->cseq = static_cast<uint32_t>(Number(4));
-    if (UpTo(kHasGroup) != 0) Group(&offer->from.emplace());
+    const uint8_t has = UpTo(kHasGroup | kHasWays);
+    if ((has & kHasGroup) != 0) Group(&offer->from.emplace());
+    if ((has & kHasWays) != 0) Ways(&offer->ways);
     const uint8_t count = UpTo(kForksPerTransaction);
     for (uint8_t i = 0; i < count && whole_; ++i) {
       ForkImage& fork = offer->forks.emplace_back();

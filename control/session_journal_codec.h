@@ -21,8 +21,8 @@
 //            +--------+------+-----------+---------------+
 //
 //   call       texts call_id, uri_from, uri_to, refused (8), count (1), offers
-//   offer      text id_from, cseq (4), flags (1: has group), group, count (1),
-//              forks
+//   offer      text id_from, cseq (4), flags (1: has group, 2: ways), group,
+//              count (1), ways (8 each), count (1), forks
 //   fork       text id_to, flags (1: up, 2: acknowledged, 4: over, 8: aside),
 //              group
 //   group      local, made (8), flags (1: faces the offerer, 2: given up),

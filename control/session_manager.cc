@@ -145,7 +145,11 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::AllocateNow(
     Fork* fork = transaction->Find(key.id_to);
     Touch(*transaction, fork);
     if (side == Side::kFrom ? transaction->from.has_value() : fork != nullptr) {
-      return Repeat(*call, *transaction, side, fork, media);
+      auto repeated = Repeat(*call, *transaction, side, fork, media);
+      if (repeated.ok() && side == Side::kFrom) {
+        transaction->NoteWay(key.branch);
+      }
+      return repeated;
     }
   } else if (call != nullptr && call->HasLater(key.id_from, *key.cseq)) {
     return Count(
@@ -227,6 +231,7 @@ absl::StatusOr<std::vector<Allocation>> SessionManager::AllocateNow(
   }
   if (side == Side::kFrom) {
     transaction->from = std::move(group);
+    transaction->NoteWay(key.branch);
   } else {
     transaction->forks.push_back(
         Fork{.id_to = key.id_to, .group = std::move(group)});

@@ -24,6 +24,9 @@ struct SessionKey {
   std::string id_to;
   std::string uri_from;  // information only
   std::string uri_to;
+  // By which way an offer goes or is refused (sip::MediaRelay::Key). 0:
+  // unknown, then its refusal ends it.
+  uint64_t branch = 0;
   bool half_open_only = false;  // only Close: leaves an offer with a session
   // Only Activate. Where it is unknown the second one stands for the ACK.
   sip::AnswerStage stage = sip::AnswerStage::kUnknown;

@@ -152,8 +152,11 @@ class RandomWorld {
     return kind + std::to_string(Below(of));
   }
   SessionKey AnyKey() {
-    return Key(AnyName("call", 5), static_cast<uint32_t>(1 + Below(2)),
-               AnyName("id", 2), AnyName("id", 2));
+    SessionKey key =
+        Key(AnyName("call", 5), static_cast<uint32_t>(1 + Below(2)),
+            AnyName("id", 2), AnyName("id", 2));
+    key.branch = static_cast<uint64_t>(Below(3));
+    return key;
   }
   std::vector<Media> AnyMedia() {
     const IpAddress ips[] = {kAlice,

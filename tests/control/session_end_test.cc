@@ -41,6 +41,68 @@ TEST(Close, CancelOfAHalfOpenCallFreesItsPortsThoughNothingWasFound) {
   EXPECT_TRUE(w.NothingLeft());
 }
 
+SessionKey ByWay(uint64_t branch, std::string to = "") {
+  SessionKey key = Key("c", 1, "alice", std::move(to));
+  key.branch = branch;
+  return key;
+}
+
+// Whoever forked it has sent the same offer more than one way.
+TEST(Close, ARefusalEndsItsWayAndTheLastOneTheOffer) {
+  World w;
+  const auto offer = [&](uint64_t branch) {
+    return w.manager.Allocate(ByWay(branch), Side::kFrom, kOutside,
+                              {Audio(kAlice, 4000)});
+  };
+  const auto close = [&](const SessionKey& key) {
+    w.manager.Close(key).IgnoreError();
+    EXPECT_TRUE(w.manager.Validate());
+    return w.manager.status().calls;
+  };
+  const auto ports = offer(1);
+  ASSERT_TRUE(ports.ok() && offer(2).ok() && offer(2).ok());
+  EXPECT_EQ(close(ByWay(1)), 1u);
+  EXPECT_EQ(close(ByWay(1)), 1u);  // again
+  EXPECT_EQ(close(ByWay(9)), 1u);  // nobody's
+  EXPECT_EQ(offer(2)->front().port, ports->front().port);
+  EXPECT_EQ(close(ByWay(2)), 0u);
+  // One that nobody has told apart is the whole.
+  ASSERT_TRUE(offer(1).ok() && offer(2).ok());
+  EXPECT_EQ(close(ByWay(0)), 0u);
+}
+
+TEST(Close, TheAnswerOfOneWayOutlivesTheRefusalOfTheOther) {
+  World w;
+  for (const uint64_t branch : {1u, 2u}) {
+    ASSERT_TRUE(w.manager
+                    .Allocate(ByWay(branch), Side::kFrom, kOutside,
+                              {Audio(kAlice, 4000)})
+                    .ok());
+  }
+  w.manager.Close(ByWay(1, "carol")).IgnoreError();
+  ASSERT_TRUE(
+      w.manager
+          .Allocate(ByWay(2, "bob"), Side::kTo, kInside, {Audio(kBob, 5000)})
+          .ok());
+  EXPECT_TRUE(w.manager.Activate(ByWay(2, "bob")).ok());
+  EXPECT_EQ(w.manager.status().sessions, 1u);
+}
+
+TEST(Close, WaysBeyondTheMostAreNotKnown) {
+  World w;
+  for (uint64_t way = 1; way <= kForksPerTransaction + 5; ++way) {
+    ASSERT_TRUE(
+        w.manager
+            .Allocate(ByWay(way), Side::kFrom, kOutside, {Audio(kAlice, 4000)})
+            .ok());
+  }
+  const auto image = w.manager.Image("c");
+  ASSERT_TRUE(image.ok());
+  EXPECT_EQ(image->offers[0].ways.size(), kForksPerTransaction);
+  w.manager.Close(ByWay(kForksPerTransaction + 1)).IgnoreError();
+  EXPECT_EQ(w.manager.status().calls, 1u);
+}
+
 TEST(Close, WithACSeqLeavesOtherTransactionsAlone) {
   World w;
   w.Establish(Key("c"));

@@ -266,6 +266,7 @@ TEST_F(SessionJournalTest, WhatNoRecordCanHoldIsLeftOutAndCounted) {
   tell([](CallImage& c) { c.offers.resize(kTransactionsPerCall + 1); });
   tell(
       [](CallImage& c) { c.offers[0].forks.resize(kForksPerTransaction + 1); });
+  tell([](CallImage& c) { c.offers[0].ways.resize(kForksPerTransaction + 1); });
   tell([](CallImage& c) {
     auto& media = c.offers[0].from->media;
     media.resize(journal::kMediaMax + 1, media[0]);

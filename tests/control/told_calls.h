@@ -40,7 +40,8 @@ struct ToldCall {
          << Text(image.uri_to) << " refused " << image.refused.us();
     for (const OfferImage& offer : image.offers) {
       *out << "\n  offer " << Text(offer.id_from) << " " << offer.cseq << " "
-           << (offer.from ? Text(*offer.from) : "none");
+           << (offer.from ? Text(*offer.from) : "none") << " ways "
+           << offer.ways.size();
       for (const ForkImage& fork : offer.forks) {
         *out << "\n    fork " << Text(fork.id_to) << (fork.up ? " up" : "")
              << (fork.acknowledged ? " acknowledged" : "")
