@@ -72,6 +72,11 @@ struct Range {
 enum RuleState { kRuleOff, kRuleInForce, kRuleJoining, kRuleGated };
 
 // Rule.flags
+//
+// What no rule of the daemon has yet, and only the tests of the program set:
+// kRuleAnyPayload, kRuleForwardRtcp, kRuleDropSource, kRuleNoChecksum and
+// kRuleBlock, gap_ns and burst_ns, and pass_payload_types of a Profile. Who
+// begins to use one that drops looks at Offload::Books first.
 enum RuleFlag {
   kRuleOut6 = 1 << 0,         // leaves as IPv6
   kRuleAnyPayload = 1 << 1,   // not RTP (T.38): no header is looked at
@@ -110,7 +115,7 @@ struct Rule {
   // limit. REQUIRES: their sum fits 32 bits.
   __u32 gap_ns;
   __u32 burst_ns;
-  __u32 cookie;  // the daemon's, to know its session again
+  __u32 cookie;  // the cell's number; the daemon does not look at it yet
 };
 
 // The books of one port, as relay/stream_stats.h keeps them: RFC 3550 A.1, A.3,

@@ -311,13 +311,28 @@ Attachment::~Attachment() {
   if (kept_ || !pinned_ || !link_) return;
   // Another process may have taken the link over, or the place for its own:
   // then that is not ours to remove.
-  const Pinned there = OpenPin(pin_);
   const auto ours = LinkOf(link_.get());
-  const auto theirs =
-      there.kind == Pinned::Kind::kLink ? LinkOf(there.fd.get()) : std::nullopt;
-  if (ours && theirs && ours->id == theirs->id && theirs->program == program_) {
-    unlink(pin_.c_str());
+  if (!ours || ours->program != program_) return;
+  struct stat entry;
+  int error = lstat(pin_.c_str(), &entry) == 0 ? 0 : errno;
+  if (error == ENOENT) return;
+  if (error == 0) {
+    const Pinned there = OpenPin(pin_);
+    if (there.kind == Pinned::Kind::kLink) {
+      const auto theirs = LinkOf(there.fd.get());
+      if (!theirs || theirs->id != ours->id) return;
+      if (unlink(pin_.c_str()) == 0) return;
+      error = errno;
+    } else if (there.kind == Pinned::Kind::kOther) {
+      // As another account than the one that pinned it we may not look.
+      error = EACCES;
+    } else {
+      return;
+    }
   }
+  // The pin holds the link, so that closing ours would leave the program on.
+  bpf_link_detach(link_.get());
+  WarnOfPin(pin_, error);
 }
 
 void Attachment::Keep() {

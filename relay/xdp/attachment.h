@@ -19,8 +19,9 @@ namespace sluice::relay::xdp {
 enum class Mode { kOff, kAuto, kNative, kTc };
 
 // One program on one device; it is taken off when this is destroyed, unless
-// Keep() was called, and whatever becomes of the Program. Does not look for
-// what Inspect() finds: whoever attaches asks that first.
+// Keep() was called, and whatever becomes of the Program; so it is where the
+// pin cannot be removed, with a warning of that. Does not look for what
+// Inspect() finds: whoever attaches asks that first.
 //
 //   Attach --> attached --(by force, device gone, taken over)--> not attached
 //                 |

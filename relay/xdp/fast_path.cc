@@ -36,6 +36,7 @@ class KernelWays final : public Ways {
     return hops_->Watch(from, to);
   }
   void Release(Id id) override { hops_->Release(id); }
+  std::string Why(Id id) const override { return hops_->Why(id); }
   std::optional<net::NextHop> Find(Id id) const override {
     return hops_->Find(id);
   }
@@ -291,6 +292,12 @@ absl::Status KernelFastPath::SetOn(bool on) {
     return absl::FailedPreconditionError(
         "all media goes by the sockets anyway: no interface has XDP or tc");
   }
+  Check();  // its turn may be a second away
+  if (attachments_.empty()) {
+    return absl::FailedPreconditionError(
+        "all media goes by the sockets anyway: the program was taken off every "
+        "device; a restart puts it on again");
+  }
   offload_->SetOn(on);
   return absl::OkStatus();
 }
@@ -312,6 +319,10 @@ std::vector<FastPath::Number> KernelFastPath::Numbers() const {
 #define OFFLOAD_COUNTER(name, help) add("offload_" #name, help, done.name);
 #include "relay/xdp/offload.def"
 #undef OFFLOAD_COUNTER
+  add("offload_on",
+      "1: confirmed flows may go past the sockets; 0: switched off by the "
+      "operator",
+      offload_->on() ? 1 : 0, true);
   add("offload_waiting", "Directions that could leave the sockets and wait",
       offload_->waiting(), true);
   add("offload_joining", "Directions on their way past the sockets",

@@ -58,7 +58,7 @@ class FastPath {
       const std::vector<Interface>& interfaces, const std::string& pins,
       Tell tell);
   // Takes all of ours off the devices of this network namespace and out of
-  // `pins`: a line for each thing removed. For when no daemon runs.
+  // `pins`: a line for each thing removed.
   static absl::StatusOr<std::vector<std::string>> DetachAll(
       const std::string& pins);
   virtual ~FastPath() = default;
@@ -70,7 +70,7 @@ class FastPath {
   // Whether any interface is not on sockets alone.
   virtual bool active() const = 0;
   // Off: all media by the sockets, until it is on again. FailedPrecondition:
-  // there is no other path.
+  // there is no other path, or the program was taken off every device.
   virtual absl::Status SetOn(bool on) = 0;
   // Of the program by verdict ("verdict_..."), and of the offload.
   virtual std::vector<Number> Numbers() const = 0;

@@ -7,10 +7,12 @@
 #include <iterator>
 #include <limits>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "relay/xdp/rule.h"
 
@@ -33,9 +35,12 @@ uint16_t ProfileOf(uint32_t clock_hz) {
              : static_cast<uint16_t>(at - std::begin(kClocks));
 }
 
-double JitterMs(const Stats& stats, uint32_t clock_hz) {
-  if (clock_hz == 0) return 0;
-  return static_cast<double>(stats.jitter_q4) / 16 * 1000 / clock_hz;
+// The counters have all of them, the log one a second.
+constexpr char kNoWay[] = "no next hop, media stays on the sockets";
+void TellNoRule(const absl::Status& why) {
+  log::Line("no rule for XDP, media stays on the sockets")
+      .With("why", std::string(why.message()))
+      .WarnLimited();
 }
 
 }  // namespace
@@ -131,11 +136,15 @@ bool Offload::TryAdopt(Half& half, uint32_t cell, const Rule& rule) {
   inherited_[cell] = false;
   Rule there = table_.ReadRule(cell);
   LeavePlace(there.nexthop);
-  // What the switch-over and a mirror have left there.
+  // What the switch-over has left there.
   there.gate = rule.gate;
   there.state = rule.state;
-  there.flags &= static_cast<uint16_t>(~kRuleMirror);
-  if (std::memcmp(&there, &rule, sizeof(rule)) == 0 && table_.Joined(cell)) {
+  // Who watches is not what the rule does with a packet: TryJoin sets it anew.
+  Rule wanted = rule;
+  for (Rule* one : {&there, &wanted}) {
+    one->flags &= static_cast<uint16_t>(~kRuleMirror);
+  }
+  if (std::memcmp(&there, &wanted, sizeof(there)) == 0 && table_.Joined(cell)) {
     half.has_books = true;
     return true;
   }
@@ -268,68 +277,6 @@ void Offload::OnLatched(uint32_t shard, const Event& event) {
   Consider(*flow);
 }
 
-// ---- what both paths have counted -------------------------------------------
-
-void Offload::Books::Add(const Stats& stats) {
-  // Before that they only note what the sockets have.
-  if (stats.packets == 0) return;
-  packets += stats.packets;
-  bytes += stats.bytes;
-  expected += stats.expected;
-  received += stats.received;
-  late += stats.late;
-  ssrc_changes += stats.ssrc_changes;
-  newest = stats;
-}
-
-Micros Offload::Books::last() const {
-  return Micros(static_cast<int64_t>(newest.last_ns / 1000));
-}
-
-Offload::Books Offload::BooksOf(const Flow& flow, Side from) const {
-  const Half& half = flow.half[Index(from)];
-  Books books = half.past;
-  if (half.has_books) books.Add(table_.ReadStats(SocketOf(flow, from).cell));
-  return books;
-}
-
-FlowReport Offload::Report(uint32_t shard, Slot slot) const {
-  FlowReport report = sockets_.Report(shard, slot);
-  const Flow* const flow = Find(KeyOf(shard, slot), slot.generation);
-  if (flow == nullptr) return report;
-  for (const Side from : kSides) {
-    const Books books = BooksOf(*flow, from);
-    SideReport& side = report.side[Index(from)];
-    StreamQuality& quality = side.quality;
-    if (books.last() > side.last_packet) {
-      side.last_packet = books.last();
-      quality.ssrc = books.newest.ssrc;
-      quality.jitter_ms = JitterMs(books.newest, flow->spec.clock_hz);
-    }
-    SideReport& other = report.side[Index(Other(from))];
-    side.packets_in += books.packets;
-    side.bytes_in += books.bytes;
-    other.packets_out += books.packets;
-    other.bytes_out += books.bytes;
-    quality.received += books.received;
-    quality.expected += books.expected;
-    quality.lost = static_cast<int64_t>(quality.expected - quality.received);
-    quality.reordered += books.late;
-    quality.ssrc_changes += static_cast<uint32_t>(books.ssrc_changes);
-  }
-  return report;
-}
-
-Micros Offload::LastPacket(uint32_t shard, Slot slot) const {
-  Micros last = sockets_.LastPacket(shard, slot);
-  const Flow* const flow = Find(KeyOf(shard, slot), slot.generation);
-  if (flow == nullptr) return last;
-  for (const Side from : kSides) {
-    last = std::max(last, BooksOf(*flow, from).last());
-  }
-  return last;
-}
-
 // ---- what is watched --------------------------------------------------------
 
 void Offload::Watch(uint32_t shard, Slot slot, bool on) {
@@ -416,6 +363,10 @@ absl::Status Offload::FindWay(Flow& flow, Side from) {
       ways_.Watch(SocketOf(flow, to).local.ip, flow.source[Index(to)].ip);
   if (!way.ok()) {
     ++counters_.no_way;
+    log::Line(kNoWay)
+        .With("to", flow.source[Index(to)].ip.ToString())
+        .With("why", std::string(way.status().message()))
+        .WarnLimited();
     half.not_before = loop_.now() + kRest;
     return way.status();
   }
@@ -549,6 +500,10 @@ bool Offload::TryJoin(Flow& flow, Side from) {
   const auto hop = ways_.Find(half.way);
   if (!hop) {
     ++counters_.no_way;
+    log::Line(kNoWay)
+        .With("to", flow.source[Index(Other(from))].ip.ToString())
+        .With("why", ways_.Why(half.way))
+        .InfoLimited();  // often it is only being asked for
     return false;
   }
   const Device* const out = FindDevice(hop->ifindex);
@@ -563,6 +518,7 @@ bool Offload::TryJoin(Flow& flow, Side from) {
   const auto place = PlaceFor(*hop, out == nullptr ? 0 : out->hop_flags);
   if (!place.ok()) {
     ++counters_.no_room;
+    TellNoRule(place.status());
     half.not_before = loop_.now() + kRest;  // by then one may be free
     return true;
   }
@@ -571,6 +527,7 @@ bool Offload::TryJoin(Flow& flow, Side from) {
   if (!rule.ok()) {
     ++(absl::IsResourceExhausted(rule.status()) ? counters_.no_room
                                                 : counters_.no_rule);
+    TellNoRule(rule.status());
     return false;
   }
   if (TryAdopt(half, in.cell, *rule)) {
@@ -607,7 +564,10 @@ absl::StatusOr<Rule> Offload::RuleOf(const Flow& flow, Side from) {
   if (flow.watched) spec.flags |= kRuleMirror;
   ASSIGN_OR_RETURN(spec.local, LocalFor(out.local.ip));
   spec.profile = ProfileOf(flow.spec.clock_hz);
-  return MakeRule(spec);
+  ASSIGN_OR_RETURN(const Rule rule, MakeRule(spec));
+  // Books::Add takes all that the rule drops for refused.
+  CHECK((rule.flags & (kRuleDropSource | kRuleBlock)) == 0 && rule.gap_ns == 0);
+  return rule;
 }
 
 // ---- places in the program's tables -----------------------------------------

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -35,6 +36,8 @@ class Ways {
                                    const IpAddress& to) = 0;
   virtual void Release(Id id) = 0;
   virtual std::optional<net::NextHop> Find(Id id) const = 0;
+  // For the log, where Find has no answer. "": not known.
+  virtual std::string Why(Id) const { return ""; }
 };
 
 // What the offload has done, and what kept it from doing it.
@@ -170,7 +173,8 @@ class Offload final : public MediaPlane {
   struct Books {
     uint64_t packets = 0, bytes = 0, expected = 0, received = 0;
     uint64_t late = 0, ssrc_changes = 0;
-    Stats newest{};  // of the rule that was in force last
+    uint64_t refused = 0;  // of `packets`, those that did not go out
+    Stats newest{};        // of the rule that was in force last
     void Add(const Stats& stats);
     // last_ns, in the sockets' clock; 0: never.
     Micros last() const;
@@ -240,9 +244,9 @@ class Offload final : public MediaPlane {
   // The queue of what waits and joins.
   void Enqueue(Flow& flow, Side from, Micros at);
   void LookAround();
+  void LeavePlace(uint16_t index);
   // Whether the rule of an earlier process does for this one. Else it is
   // retired.
-  void LeavePlace(uint16_t index);
   bool TryAdopt(Half& half, uint32_t cell, const Rule& rule);
   // False: it need not be looked at again until something changes.
   bool Look(Flow& flow, Side from);

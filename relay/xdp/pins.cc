@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/net/fd.h"
 #include "base/status_macros.h"
 #include "relay/xdp/kernel_objects.h"
@@ -30,7 +31,28 @@ bool SameShape(const bpf_map* map, int fd) {
          info.max_entries == bpf_map__max_entries(map);
 }
 
+// 0, or why the first of those that stay does.
+int Remove(const std::vector<bpf_map*>& maps, const std::string& folder,
+           std::string* stays) {
+  int error = 0;
+  for (const bpf_map* map : maps) {
+    const std::string pin = PinOf(map, folder);
+    if (unlink(pin.c_str()) == 0 || errno == ENOENT || error != 0) continue;
+    error = errno;
+    *stays = pin;
+  }
+  rmdir(folder.c_str());  // only when nothing else is in it
+  return error;
+}
+
 }  // namespace
+
+void WarnOfPin(const std::string& pin, int error) {
+  log::Line("a pin stays; root removes it: sluiced --detach")
+      .With("pin", pin)
+      .With("why", std::strerror(error))
+      .Warn();
+}
 
 std::string FolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -72,7 +94,9 @@ absl::StatusOr<bool> TakeOver(const std::vector<bpf_map*>& maps,
   for (const bpf_map* map : maps) {
     net::Fd fd(bpf_obj_get(PinOf(map, folder).c_str()));
     if (!fd || !SameShape(map, fd.get())) {
-      UnpinMaps(maps, folder);
+      // What stays of them, PinMaps finds in its way.
+      std::string stays;
+      Remove(maps, folder, &stays);
       return false;
     }
     pinned.push_back(std::move(fd));
@@ -105,8 +129,9 @@ absl::Status PinMaps(const std::vector<bpf_map*>& maps,
 }
 
 void UnpinMaps(const std::vector<bpf_map*>& maps, const std::string& folder) {
-  for (const bpf_map* map : maps) unlink(PinOf(map, folder).c_str());
-  rmdir(folder.c_str());  // only when nothing else is in it
+  std::string stays;
+  const int error = Remove(maps, folder, &stays);
+  if (error != 0) WarnOfPin(stays, error);
 }
 
 }  // namespace sluice::relay::xdp

@@ -26,7 +26,10 @@ absl::StatusOr<bool> TakeOver(const std::vector<bpf_map*>& maps,
 // After they are made.
 absl::Status PinMaps(const std::vector<bpf_map*>& maps,
                      const std::string& folder);
+// Of what cannot be removed there is a warning.
 void UnpinMaps(const std::vector<bpf_map*>& maps, const std::string& folder);
+// That it outlives this process against its will, and what mends it.
+void WarnOfPin(const std::string& pin, int error);
 
 }  // namespace sluice::relay::xdp
 

@@ -59,6 +59,31 @@ TEST_F(XdpAdoption, AFlowThatIsVouchedForGoesOnWithItsBooks) {
   EXPECT_EQ(table_->rules(), 0u);
 }
 
+TEST_F(XdpAdoption, AWatchedFlowIsAdoptedWhoeverWatchedBefore) {
+  for (const bool before : {false, true}) {
+    for (const bool after : {false, true}) {
+      SCOPED_TRACE(testing::Message() << before << " " << after);
+      Start(Offload::Hook::kXdp);
+      Call call = Open(0);
+      offload_->Watch(0, call.flow, before);
+      LatchBoth(call);
+      Converse(call, 4);
+      ASSERT_TRUE(InForce(call));
+      const Rule* const rule = table_->RuleAt(CellOf(call, Side::kFrom));
+      ASSERT_EQ((rule->flags & kRuleMirror) != 0, before);
+      Kill(call);
+      const Call again = Open(0);
+      offload_->Watch(0, again.flow, after);
+      LatchBoth(again);
+      Advance(Offload::kLook);
+      EXPECT_TRUE(InForce(again));
+      EXPECT_EQ(offload_->counters().adopted, 2u);
+      EXPECT_THAT(log_, Not(Contains("retire 0")));
+      Close(again);
+    }
+  }
+}
+
 TEST_F(XdpAdoption, WhoIsNotVouchedForInTimeEnds) {
   const Call call = OpenInForce(0);
   Kill(call);

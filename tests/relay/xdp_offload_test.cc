@@ -432,6 +432,35 @@ TEST_F(XdpOffload, BooksAreTheSumOfBothPathsOverThreeRounds) {
   EXPECT_EQ(offload_->counters().left, 3u);
 }
 
+TEST_F(XdpOffload, WhatTheDeviceRefusedWasNotSentAndIsADropOfItsSender) {
+  constexpr auto kRefused = static_cast<size_t>(DropReason::k_send_failed);
+  Call call = OpenInForce(0);
+  shards_.FlowAt(0, call.flow).report.side[0].drops[kRefused] = 1;
+  const auto expect = [&](uint64_t refused) {
+    const FlowReport report = offload_->Report(0, call.flow);
+    EXPECT_EQ(report.side[0].packets_in, call.spoken[0]);
+    EXPECT_EQ(report.side[1].packets_out, call.spoken[0] - refused);
+    EXPECT_EQ(report.side[0].drops[kRefused], 1 + refused);
+    EXPECT_EQ(report.side[1].packets_in, call.spoken[1]);
+    EXPECT_EQ(report.side[0].packets_out, call.spoken[1]);
+    EXPECT_EQ(report.side[1].drops[kRefused], 0u);
+  };
+  Converse(call, 10);
+  expect(0);
+  table_->Books(0).dropped = 4;
+  expect(4);
+  // The books of a rule that has been are kept.
+  Lay(call, Side::kTo, Hop(3, 1, 1400));
+  ConversePastRest(call);
+  ASSERT_TRUE(InForce(call));
+  table_->Books(0).dropped = 2;
+  expect(6);
+  // Refused between the two reads.
+  const uint64_t past = table_->Books(0).packets;
+  table_->Books(0).dropped = static_cast<uint32_t>(past + 1);
+  expect(4 + past);
+}
+
 TEST_F(XdpOffload, LastPacketSsrcAndJitterAreOfThePathThatHeardLast) {
   Call call = OpenInForce(0);
   StreamQuality& heard = shards_.FlowAt(0, call.flow).report.side[0].quality;

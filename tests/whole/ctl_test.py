@@ -605,11 +605,42 @@ class ExitCodeTest(unittest.TestCase):
                 code, _, err = run("-s", path, "status")
                 self.assertEqual(code, UNREACHABLE, err)
 
+    def test_status_says_what_goes_past_the_sockets(self):
+        def status(path="native", **numbers):
+            answer = {"version": "1", "interfaces": [
+                {"name": "in", "xdp": "auto", "path": path,
+                 "path_reason": "why so"}], "fast_path": {
+                     f"offload_{name}": n for name, n in numbers.items()}}
+            with lying_server(http(200, answer)) as socket_path:
+                code, out, err = run("-s", socket_path, "status")
+                self.assertEqual(code, DONE, err)
+                return out
+
+        moving = {"in_force": 1234, "joining": 2, "waiting": 3}
+        kept = {"no_way": 1, "no_device": 0, "no_room": 5, "no_rule": 0}
+        text = status(on=1, **moving, **kept)
+        self.assertIn("\nin: media by native: why so\n", text)
+        self.assertIn("\npast the sockets: 1 234 directions in force, 2 joining,"
+                      " 3 waiting\n", text)
+        self.assertRegex(text, r"(?m)no next hop was known: 1 time$")
+        self.assertRegex(text, r"(?m)a table of the program was full: 5 times$")
+        self.assertEqual(text.count("kept on the sockets"), 2)
+        text = status(on=0, **moving, **kept)
+        self.assertIn("\nin: media by sockets, native is switched off: why so\n",
+                      text)
+        self.assertIn("\npast the sockets: switched off by the operator\n", text)
+        self.assertNotIn("in force", text)
+        self.assertIn("\nin: media by sockets: why so\n",
+                      status(path="sockets", on=0, **moving))
+        self.assertNotIn("past the sockets", status(path="sockets"))
+
     # run() looks at every octet that comes out.
     def test_a_lying_server_cannot_harm_the_terminal(self):
         evil = "\x1b]0;x\x07\x9b2J\u202e"
         one = {"call_id": evil, "name": evil, "packets": evil, "age_s": -1,
                "shard": {}, "flows": 7, "bytes": 1e300, "drops": {evil: 1e300},
+               "fast_path": {"offload_on": 1e300, "offload_in_force": evil,
+                             "offload_no_way": evil, "offload_no_rule": -1},
                "sides": {"from": {"drops": {evil: 3}, "hint": evil,
                                   "local": evil, "target": [], "quality": []}}}
         many = {**one, "flows": [one, 5, None, evil]}

@@ -32,6 +32,31 @@ std::string State(const Json& status) {
   return "taking calls";
 }
 
+// Whether confirmed streams go past the sockets, and how many do; "" where
+// there is no other path.
+std::string PastSocketsText(const Json& numbers) {
+  if (!At(numbers, "offload_on").is_number()) return "";
+  if (Number(At(numbers, "offload_on")) == 0) {
+    return "\npast the sockets: switched off by the operator\n";
+  }
+  std::string out = absl::StrCat(
+      "\npast the sockets: ",
+      Count(At(numbers, "offload_in_force"), "direction"), " in force, ",
+      Count(At(numbers, "offload_joining")), " joining, ",
+      Count(At(numbers, "offload_waiting")), " waiting\n");
+  constexpr std::pair<const char*, const char*> kKept[] = {
+      {"offload_no_way", "no next hop was known"},
+      {"offload_no_device", "the way led by a device without the program"},
+      {"offload_no_room", "a table of the program was full"},
+      {"offload_no_rule", "the endpoints made no rule"}};
+  for (const auto& [name, why] : kKept) {
+    if (Number(At(numbers, name)) == 0) continue;
+    absl::StrAppend(&out, "  kept on the sockets since the start, as ", why,
+                    ": ", Count(At(numbers, name), "time"), "\n");
+  }
+  return out;
+}
+
 std::string StatusText(const Json& status) {
   const Json& ports = At(status, "ports");
   std::string out = absl::StrCat(
@@ -78,12 +103,18 @@ std::string StatusText(const Json& status) {
                     Count(At(one, "ports", "quarantined")),
                     Count(At(one, "ports", "free"))});
   }
+  const Json& numbers = At(status, "fast_path");
+  const bool off = At(numbers, "offload_on").is_number() &&
+                   Number(At(numbers, "offload_on")) == 0;
   std::string paths;
   for (const Json& one : List(At(status, "interfaces"))) {
     if (Shown(At(one, "xdp")) == "off") continue;
+    const std::string path = Shown(At(one, "path"));
     absl::StrAppend(&paths, "\n", Shown(At(one, "name")), ": media by ",
-                    Shown(At(one, "path")), ": ", Shown(At(one, "path_reason")),
-                    "\n");
+                    off && path != "sockets"
+                        ? absl::StrCat("sockets, ", path, " is switched off")
+                        : path,
+                    ": ", Shown(At(one, "path_reason")), "\n");
     for (const Json& hint : List(At(one, "path_hints"))) {
       absl::StrAppend(&paths, "  ", Shown(hint), "\n");
     }
@@ -95,7 +126,8 @@ std::string StatusText(const Json& status) {
     listeners.Row({Shown(At(one, "kind")), Shown(At(one, "address"))});
   }
   return absl::StrCat(out, "\n", shards.ToString(), "\n", interfaces.ToString(),
-                      paths, "\n", listeners.ToString());
+                      paths, PastSocketsText(numbers), "\n",
+                      listeners.ToString());
 }
 
 std::string CallsText(const Json& page) {
