@@ -535,4 +535,10 @@ def why_not() -> str:
     """Why nothing can be compared here; empty when it can."""
     if not shutil.which("taskset"):
         return "there is no taskset (Debian package util-linux)"
-    return xdp_world.why_not()
+    if reason := xdp_world.why_not():
+        return reason
+    try:
+        napi_threads(socket.if_nametoindex("lo"))
+    except (RelayError, OSError) as error:
+        return str(error)
+    return ""

@@ -11,12 +11,15 @@
 #include <chrono>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/net/socket.h"
 #include "base/status_macros.h"
 #include "control/manager_options.h"
 
@@ -54,6 +57,24 @@ std::vector<relay::xdp::FastPath::Interface> FastPathInterfaces(
   return interfaces;
 }
 
+std::vector<relay::xdp::FastPath::Number> Numbers(
+    const SessionJournal::Stats& file) {
+  return {
+      {"session_file_octets", "Length of the session file", file.octets, true},
+      {"session_file_calls", "Calls that a restart would have again",
+       file.calls, true},
+      {"session_file_rewrites", "Times that the session file was written anew",
+       file.compactions},
+      {"session_file_errors", "Writes of the session file that failed",
+       file.errors},
+      {"session_file_left_out", "What no record of the session file can hold",
+       file.left_out},
+      {"session_file_calls_given_up",
+       "Calls too large for the session file, which had them before",
+       file.calls_given_up},
+  };
+}
+
 void TellFastPath(const relay::xdp::FastPath::State& state) {
   log::Line("media path chosen")
       .With("interface", state.interface)
@@ -84,6 +105,24 @@ Micros WallClock() {
 absl::Status SipIsOff() {
   return absl::NotFoundError(
       "SIP is off: the configuration has no [[sip.leg]]");
+}
+
+// The ring of a process that was killed lets go of its sockets some time after
+// it: a restart at once finds its own ports taken.
+constexpr Micros kPortsWait = Micros::Seconds(2);
+
+void WaitForPorts(const CallImage& call, Micros until) {
+  call.ForEachGroup([until](const GroupImage& group) {
+    for (const Medium& medium : group.media) {
+      for (int i = 0; i < medium.range; ++i) {
+        const Endpoint port{.ip = group.local, .port = medium.Local(i)};
+        while (absl::IsAlreadyExists(net::OpenUdp(port, {}).status()) &&
+               SystemClock::Now() < until) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        }
+      }
+    }
+  });
 }
 
 }  // namespace
@@ -129,11 +168,24 @@ ControlThread::~ControlThread() {
 
 absl::Status ControlThread::RestoreSessions() {
   if (config_.store.sessions.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(journal_, SessionJournal::Open(config_.store.sessions));
+  ASSIGN_OR_RETURN(const std::optional<Account> account,
+                   AccountToBecome(config_.process.user));
+  ASSIGN_OR_RETURN(journal_,
+                   SessionJournal::Open(config_.store.sessions, account));
+  if (account && fast_path_->active() && !config_.store.xdp_pins.empty()) {
+    const absl::Status status = HandOverPins(config_.store.xdp_pins, *account);
+    if (!status.ok()) {
+      log::Line("the pins of XDP stay root's; who stops cannot remove them")
+          .With("why", std::string(status.message()))
+          .Warn();
+    }
+  }
+  const Micros waited_for = SystemClock::Now() + kPortsWait;
   int64_t ended = 0;
   std::string why;  // the first one did
   journal_->Load(
       [&](const CallImage& call, absl::Span<const Believed> sources) {
+        WaitForPorts(call, waited_for);
         const absl::Status status = manager_.RestoreCall(call, sources);
         if (status.ok()) return true;
         if (ended++ == 0) why = std::string(status.message());
@@ -501,6 +553,7 @@ DaemonStatus ControlThread::MakeStatus() const {
     });
   }
   status.fast_path = fast_path_->Numbers();
+  if (journal_ != nullptr) status.session_file = Numbers(journal_->stats());
   for (uint32_t i = 0; i < pool_.shards(); ++i) {
     const relay::ShardCounters& counters = pool_.counters(i);
     const uint64_t closed = counters.sockets_closed.Get();

@@ -157,9 +157,9 @@ Json SafeTexts(const std::vector<std::string>& texts) {
   return json;
 }
 
-Json FastPathNumbers(const DaemonStatus& status) {
+Json Numbers(const std::vector<relay::xdp::FastPath::Number>& numbers) {
   Json json = Json::object();
-  for (const auto& number : status.fast_path) json[number.name] = number.value;
+  for (const auto& number : numbers) json[number.name] = number.value;
   return json;
 }
 
@@ -253,7 +253,8 @@ Json ToJson(const DaemonStatus& status, bool ready) {
                {"listeners", Json::array()},
                {"manager", Named(manager.counters)},
                {"rpc", Named(status.rpc_counters)},
-               {"fast_path", FastPathNumbers(status)},
+               {"fast_path", Numbers(status.fast_path)},
+               {"session_file", Numbers(status.session_file)},
                {"log_lines_dropped", status.log_lines_dropped}};
   for (const auto& interface : status.interfaces) {
     json["interfaces"].push_back(

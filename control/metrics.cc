@@ -153,7 +153,7 @@ void AddStatus(const DaemonStatus& status, std::vector<MetricFamily>* out) {
       Family("sluice_xdp_packets_total",
              "Packets that the XDP program saw, by what became of each",
              MetricType::Counter);
-  for (const auto& number : status.fast_path) {
+  const auto tell = [&](const relay::xdp::FastPath::Number& number) {
     constexpr std::string_view kVerdict = "verdict_";
     const auto value = static_cast<double>(number.value);
     if (number.name.starts_with(kVerdict)) {
@@ -167,7 +167,9 @@ void AddStatus(const DaemonStatus& status, std::vector<MetricFamily>* out) {
       out->push_back(Counter(absl::StrCat("sluice_", number.name, "_total"),
                              number.help, number.value));
     }
-  }
+  };
+  for (const auto& number : status.fast_path) tell(number);
+  for (const auto& number : status.session_file) tell(number);
   if (!verdicts.metric.empty()) out->push_back(std::move(verdicts));
   out->push_back(Counter("sluice_log_lines_dropped_total",
                          "Log lines lost because the log could not keep up",

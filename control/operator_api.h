@@ -45,6 +45,8 @@ struct DaemonStatus {
   std::vector<ShardView> shards;  // by number
   // Of the XDP program and the offload; none where there is no program.
   std::vector<relay::xdp::FastPath::Number> fast_path;
+  // Of store.sessions; none where there is no such file.
+  std::vector<relay::xdp::FastPath::Number> session_file;
   uint64_t log_lines_dropped = 0;
   // RPC listener counters, name -> value (net::StreamServer::Counters and the
   // verbs' outcomes).

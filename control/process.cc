@@ -1,8 +1,10 @@
 #include "control/process.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -10,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +22,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -75,9 +79,96 @@ absl::StatusOr<Account> FindAccount(const std::string& name) {
   return Account{.name = name, .uid = entry.pw_uid, .gid = entry.pw_gid};
 }
 
+absl::StatusOr<std::optional<Account>> AccountToBecome(
+    const std::string& name) {
+  if (name.empty() || geteuid() != 0) return std::nullopt;
+  ASSIGN_OR_RETURN(Account account, FindAccount(name));
+  return account;
+}
+
 absl::Status HandOver(const std::string& path, const Account& account) {
   if (lchown(path.c_str(), account.uid, account.gid) != 0) return Errno(path);
   return absl::OkStatus();
+}
+
+namespace {
+
+constexpr int kFolderFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+std::vector<std::string> NamesIn(int folder) {
+  std::vector<std::string> names;
+  const int fd = openat(folder, ".", kFolderFlags);
+  if (fd < 0) return names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(fdopendir(fd), closedir);
+  if (open == nullptr) {
+    close(fd);
+    return names;
+  }
+  while (const dirent* entry = readdir(open.get())) {
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  }
+  return names;
+}
+
+// Its owner of before is the account itself, from the second start on: a pin
+// that it linked here from elsewhere would have another name still.
+absl::Status HandOverPinsIn(int folder, const std::string& path,
+                            const Account& account) {
+  for (const std::string& name : NamesIn(folder)) {
+    struct stat info {};
+    if (fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISREG(info.st_mode) || info.st_nlink != 1) {
+      continue;
+    }
+    if (fchownat(folder, name.c_str(), account.uid, account.gid,
+                 AT_SYMLINK_NOFOLLOW) != 0) {
+      return Errno(absl::StrCat(path, "/", name));
+    }
+  }
+  if (fchown(folder, account.uid, account.gid) != 0) return Errno(path);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status HandOverPins(const std::string& folder, const Account& account) {
+  const net::Fd top(open(folder.c_str(), kFolderFlags));
+  if (!top) return errno == ENOENT ? absl::OkStatus() : Errno(folder);
+  struct statfs system {};
+  struct stat info {
+  }, above{};
+  if (fstatfs(top.get(), &system) != 0 || fstat(top.get(), &info) != 0 ||
+      fstatat(top.get(), "..", &above, 0) != 0) {
+    return Errno(folder);
+  }
+  if (static_cast<uint64_t>(system.f_type) != BPF_FS_MAGIC) {
+    return absl::OkStatus();
+  }
+  for (const std::string& name : NamesIn(top.get())) {
+    if (!name.starts_with("abi")) continue;
+    const net::Fd pins(openat(top.get(), name.c_str(), kFolderFlags));
+    if (!pins) continue;
+    RETURN_IF_ERROR(
+        HandOverPinsIn(pins.get(), absl::StrCat(folder, "/", name), account));
+  }
+  if (info.st_dev != above.st_dev) return absl::OkStatus();
+  if (fchown(top.get(), account.uid, account.gid) != 0) return Errno(folder);
+  return absl::OkStatus();
+}
+
+absl::Status CheckReadable(const std::string& path) {
+  if (faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0 ||
+      errno != EACCES) {
+    return absl::OkStatus();
+  }
+  std::string buffer(16 * 1024, '\0');
+  passwd entry{};
+  passwd* found = nullptr;
+  getpwuid_r(geteuid(), &entry, buffer.data(), buffer.size(), &found);
+  return absl::PermissionDeniedError(absl::StrCat(
+      path, ": ", std::strerror(EACCES), "; the account ",
+      found != nullptr ? std::string(entry.pw_name) : absl::StrCat(geteuid()),
+      " must be able to read it"));
 }
 
 namespace {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,10 +30,22 @@ struct Account {
 };
 // NotFound when there is no such account, InvalidArgument when it is root's.
 absl::StatusOr<Account> FindAccount(const std::string& name);
+// The one that a daemon started as root is to become: none when it is not root,
+// or any longer, and for "".
+absl::StatusOr<std::optional<Account>> AccountToBecome(const std::string& name);
 
 // Gives a UNIX socket's file to the account, so that its own clients can use
 // it and the daemon can take it away at its end.
 absl::Status HandOver(const std::string& path, const Account& account);
+// Gives it what the XDP path has pinned under store.xdp_pins, so that it can
+// take that away at its end: the folder, unless a BPF file system is mounted
+// right there, its folders abi*, and the pins in those. Nothing outside of a
+// BPF file system, and nothing by a link that somebody might have put there.
+absl::Status HandOverPins(const std::string& folder, const Account& account);
+
+// PermissionDenied, with the account in words, when this process may not read
+// the file. Of what else may be wrong with it, who reads it tells.
+absl::Status CheckReadable(const std::string& path);
 
 // The whole process (all threads) becomes the account, with its group alone,
 // and cannot come back.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <iterator>
 #include <utility>
 
@@ -56,8 +57,54 @@ absl::Status Lock(int fd, const std::string& path) {
   return absl::OkStatus();
 }
 
+using Heir = std::optional<Account>;
+
+uid_t WriterOf(const Heir& heir) { return heir ? heir->uid : geteuid(); }
+
+// For a chown.
+std::string NameOf(const Heir& heir) {
+  return heir ? heir->name : absl::StrCat(geteuid());
+}
+
+// Whether the account, with its group alone, has these of rwx.
+bool May(const Account& account, const struct stat& info, mode_t rwx) {
+  const int shift = info.st_uid == account.uid   ? 6
+                    : info.st_gid == account.gid ? 3
+                                                 : 0;
+  return (info.st_mode >> shift & rwx) == rwx;
+}
+
+// Rewriting makes a file there, and by then root's rights are gone.
+absl::Status CheckHeirMayWrite(const Account& heir, const std::string& folder,
+                               const std::string& path) {
+  const std::unique_ptr<char, void (*)(void*)> real(
+      realpath(folder.c_str(), nullptr), std::free);
+  if (real == nullptr) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
+  }
+  const std::string_view whole = real.get();
+  struct stat info {};
+  for (size_t end = 0; end != whole.npos; end = whole.find('/', end + 1)) {
+    const std::string above(whole.substr(0, std::max<size_t>(1, end)));
+    if (stat(above.c_str(), &info) == 0 && !May(heir, info, 01)) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(path, ": the account ", heir.name,
+                       ", which is to write it, cannot pass ", above,
+                       "; chmod o+x ", above, ", or name another place"));
+    }
+  }
+  if (stat(real.get(), &info) == 0 && May(heir, info, 03)) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(absl::StrCat(
+      path, ": the account ", heir.name,
+      ", which is to write it, cannot write into its folder ", folder,
+      "; chown ", heir.name, " ", folder,
+      info.st_uid == heir.uid ? absl::StrCat(", chmod u+wx ", folder) : ""));
+}
+
 // Who may write there may put a file of his own in the place of ours.
-absl::Status CheckFolder(const std::string& path) {
+absl::Status CheckFolder(const std::string& path, const Heir& heir) {
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "."
                              : slash == 0               ? "/"
@@ -71,15 +118,16 @@ absl::Status CheckFolder(const std::string& path) {
         absl::StrCat(path, ": others may write into its folder ", folder,
                      "; chmod go-w ", folder));
   }
-  if (info.st_uid != geteuid() && info.st_uid != 0) {
+  if (info.st_uid != WriterOf(heir) && info.st_uid != 0) {
     return absl::PermissionDeniedError(
         absl::StrCat(path, ": its folder ", folder, " belongs to account ",
-                     info.st_uid, "; chown ", geteuid(), " ", folder));
+                     info.st_uid, "; chown ", NameOf(heir), " ", folder));
   }
-  return absl::OkStatus();
+  return heir ? CheckHeirMayWrite(*heir, folder, path) : absl::OkStatus();
 }
 
-absl::Status CheckFile(const struct stat& info, const std::string& path) {
+absl::Status CheckFile(const struct stat& info, const std::string& path,
+                       const Heir& heir) {
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": not a file"));
   }
@@ -87,21 +135,39 @@ absl::Status CheckFile(const struct stat& info, const std::string& path) {
     return absl::PermissionDeniedError(
         absl::StrCat(path, ": others may write it; its mode must be 0600"));
   }
-  if (info.st_uid != geteuid() && info.st_uid != 0) {
+  if (info.st_uid != WriterOf(heir) && info.st_uid != 0) {
     return absl::PermissionDeniedError(
         absl::StrCat(path, ": it belongs to account ", info.st_uid,
-                     ", who may write it; chown it to ", geteuid()));
+                     ", who may write it; chown it to ", NameOf(heir)));
+  }
+  // What has another name somewhere is not made over to an account.
+  if (heir && info.st_uid == 0 && info.st_nlink > 1) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, ": root's file, and it has ", info.st_nlink,
+                     " names; remove this one"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MakeOver(int fd, const std::string& path, const Heir& heir) {
+  if (heir && geteuid() == 0 && fchown(fd, heir->uid, heir->gid) != 0) {
+    return absl::ErrnoToStatus(errno,
+                               absl::StrCat("chown ", heir->name, " ", path));
   }
   return absl::OkStatus();
 }
 
 // The file that has the name, with its lock.
-absl::StatusOr<net::Fd> OpenLocked(const std::string& path) {
-  RETURN_IF_ERROR(CheckFolder(path));
+absl::StatusOr<net::Fd> OpenLocked(const std::string& path, const Heir& heir) {
+  RETURN_IF_ERROR(CheckFolder(path, heir));
   for (;;) {
-    net::Fd fd(open(path.c_str(),
-                    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-                    0600));
+    constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    net::Fd fd(open(path.c_str(), kFlags));
+    // In a folder as /tmp is, the kernel lets nobody O_CREAT what is another
+    // account's, not even root (fs.protected_regular).
+    if (!fd && errno == ENOENT) {
+      fd = net::Fd(open(path.c_str(), kFlags | O_CREAT, 0600));
+    }
     if (!fd && errno == ELOOP) {
       return absl::PermissionDeniedError(
           absl::StrCat(path, ": a link; name the file itself"));
@@ -111,7 +177,7 @@ absl::StatusOr<net::Fd> OpenLocked(const std::string& path) {
     if (fstat(fd.get(), &opened) != 0) {
       return absl::ErrnoToStatus(errno, path);
     }
-    RETURN_IF_ERROR(CheckFile(opened, path));
+    RETURN_IF_ERROR(CheckFile(opened, path, heir));
     RETURN_IF_ERROR(Lock(fd.get(), path));
     // Another one may have been renamed over it between our open and our lock;
     // a lock on a file without a name keeps nobody out.
@@ -131,17 +197,20 @@ std::string NewPath(const std::string& path) {
 
 // ---- opening ---------------------------------------------------------------
 
-SessionJournal::SessionJournal(std::string path, net::Fd file)
-    : path_(std::move(path)), file_(std::move(file)) {}
+SessionJournal::SessionJournal(std::string path, std::optional<Account> heir,
+                               net::Fd file)
+    : path_(std::move(path)), heir_(std::move(heir)), file_(std::move(file)) {}
 
 SessionJournal::~SessionJournal() = default;
 
 absl::StatusOr<std::unique_ptr<SessionJournal>> SessionJournal::Open(
-    const std::string& path) {
-  ASSIGN_OR_RETURN(net::Fd file, OpenLocked(path));
+    const std::string& path, const std::optional<Account>& heir) {
+  ASSIGN_OR_RETURN(net::Fd file, OpenLocked(path, heir));
   std::unique_ptr<SessionJournal> opened(
-      new SessionJournal(path, std::move(file)));
+      new SessionJournal(path, heir, std::move(file)));
   RETURN_IF_ERROR(opened->Read());
+  // Only what has been found to be a journal.
+  RETURN_IF_ERROR(MakeOver(opened->file_.get(), path, heir));
   // What is left of a rewriting that did not come to its end. Under the lock
   // nobody else can be at one.
   unlink(NewPath(path).c_str());
@@ -463,6 +532,8 @@ absl::Status SessionJournal::Rewrite() {
   if (!file) return absl::ErrnoToStatus(errno, absl::StrCat("open ", path));
   uint64_t octets = 0, records = 0;
   absl::Status status = Lock(file.get(), path);
+  // What the calls of before left is rewritten while we are root still.
+  if (status.ok()) status = MakeOver(file.get(), path, heir_);
   if (status.ok()) status = WriteLive(file.get(), &octets, &records);
   if (status.ok() && rename(path.c_str(), path_.c_str()) != 0) {
     status = absl::ErrnoToStatus(errno,

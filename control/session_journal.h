@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "base/address.h"
 #include "base/net/fd.h"
 #include "control/call_image.h"
+#include "control/process.h"
 #include "control/session_journal_codec.h"
 #include "control/session_observer.h"
 
@@ -74,13 +76,16 @@ class SessionJournal final : public SessionObserver {
   };
 
   // Takes the file, or makes it (mode 0600), and reads it. Its lock is held
-  // until the end of the object or of the process.
+  // until the end of the object or of the process. `heir`: the account that
+  // this process, being root, becomes before long; the file is made over to it,
+  // and it must be able to write into the folder.
   // AlreadyExists (another daemon has it), PermissionDenied (others may write
-  // it or into its folder, or it is a link), FailedPrecondition (not a journal,
-  // or of another version; left as it is), InvalidArgument (not a file), or
-  // what the system said.
+  // it or into its folder, or the heir may not, or it is a link),
+  // FailedPrecondition (not a journal, or of another version; left as it is),
+  // InvalidArgument (not a file), or what the system said.
   static absl::StatusOr<std::unique_ptr<SessionJournal>> Open(
-      const std::string& path);
+      const std::string& path,
+      const std::optional<Account>& heir = std::nullopt);
   // Writes nothing: Flush does.
   ~SessionJournal() override;
 
@@ -133,7 +138,7 @@ class SessionJournal final : public SessionObserver {
     uint32_t next_pause_ = kPauseMin;
   };
 
-  SessionJournal(std::string path, net::Fd file);
+  SessionJournal(std::string path, std::optional<Account> heir, net::Fd file);
 
   absl::Status Read();
   absl::Status CutAt(uint64_t octets);
@@ -158,6 +163,7 @@ class SessionJournal final : public SessionObserver {
   };
 
   const std::string path_;
+  const std::optional<Account> heir_;
   net::Fd file_;
   std::string cut_;
   uint64_t octets_ = 0;   // of the file, up to the end of its last whole record

@@ -15,9 +15,11 @@
 #include "control/local_relay.h"
 #include "control/manager_options.h"
 #include "control/nathelper_client.h"
+#include "control/process.h"
 #include "control/sip_handlers.h"
 #include "control/target_policy.h"
 #include "sip/bad_frame.h"
+#include "sip/key_file.h"
 #include "sip/keys.h"
 #include "sip/leg.h"
 #include "sip/media_nat.h"
@@ -50,6 +52,36 @@ sip::PoolOptions PoolOf(const Config::SipPool& from) {
   pool.max_connections = static_cast<int>(from.max_connections);
   pool.max_connections_per_ip = static_cast<int>(from.max_connections_per_ip);
   return pool;
+}
+
+// At start; a reload reads the file as the account that we have become.
+absl::StatusOr<sip::Keys> FirstKeys(const Config& config) {
+  const std::string& path = config.sip.key_file;
+  ASSIGN_OR_RETURN(const std::optional<Account> account,
+                   AccountToBecome(config.process.user));
+  if (path.empty() || !account) return sip::Keys::Load(path);
+  ASSIGN_OR_RETURN(sip::Keys keys, sip::LoadKeysFor(path, account->uid));
+  const absl::Status handed =
+      sip::HandOverKeyFile(path, account->uid, account->gid);
+  if (!handed.ok()) {
+    log::Line("the key file stays root's: a reload will be refused")
+        .With("why", std::string(handed.message()))
+        .With("account", account->name)
+        .Warn();
+  }
+  return keys;
+}
+
+// The files of a reload that no account was given.
+absl::Status CheckFilesReadable(const Config& config) {
+  std::vector<std::string> files = {config.sip.key_file};
+  for (const LegConfig& leg : config.legs) {
+    files.insert(files.end(), {leg.tls_certificate, leg.tls_key, leg.tls_ca});
+  }
+  for (const std::string& file : files) {
+    if (!file.empty()) RETURN_IF_ERROR(CheckReadable(file));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -195,7 +227,7 @@ SipService::~SipService() = default;
 absl::StatusOr<std::unique_ptr<SipService>> SipService::Create(
     net::EventLoop& loop, const Config& config, SessionVerbs& verbs) {
   auto parts = std::make_unique<Parts>(loop, config);
-  ASSIGN_OR_RETURN(sip::Keys keys, sip::Keys::Load(config.sip.key_file));
+  ASSIGN_OR_RETURN(sip::Keys keys, FirstKeys(config));
   parts->keys = std::make_unique<sip::Keys>(std::move(keys));
   RETURN_IF_ERROR(parts->MakeLegs());
   // Nodes that share keys draw alike, and so does this one after a restart:
@@ -269,6 +301,7 @@ absl::Status SipService::Listen() {
 
 absl::Status SipService::Reload() {
   // All files are read before any of them is used.
+  RETURN_IF_ERROR(CheckFilesReadable(parts_->config));
   ASSIGN_OR_RETURN(sip::Keys keys,
                    sip::Keys::Load(parts_->config.sip.key_file));
   ASSIGN_OR_RETURN(auto users, parts_->handlers->LoadUsers());

@@ -1,3 +1,5 @@
+// ContactTokens (sip/keys.h): the octets of a token and their spelling.
+
 #include <array>
 #include <cstdint>
 #include <ctime>

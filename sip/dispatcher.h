@@ -131,8 +131,9 @@ class Dispatcher final {
   // set up with it.
   bool IsOurMark(const Uri& uri, const Message& message);
   // Whether a request has a To tag and shows that it goes to the other party of
-  // a dialog that was set up through here, by our Record-Route or our Contact
-  // (security P13).
+  // a dialog that was set up through here (security P13): by the leave of our
+  // Record-Route for its next hop, or by that one's mark and a token of ours as
+  // its target. Neither mark nor token is enough alone.
   bool InDialog(const Message& request);
   // Whether a URI stands for a contact on another leg: nobody's address.
   bool IsToken(const Uri& uri);

@@ -81,13 +81,14 @@ absl::Status MakeFile(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::Status CheckFile(int fd, const std::string& path) {
+absl::Status CheckFile(int fd, const std::string& path,
+                       std::optional<uid_t> heir) {
   struct stat info;
   if (fstat(fd, &info) != 0) return ErrnoStatus(errno, path);
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is no plain file"));
   }
-  if (info.st_uid != geteuid() && info.st_uid != 0) {
+  if (info.st_uid != geteuid() && info.st_uid != 0 && info.st_uid != heir) {
     return absl::PermissionDeniedError(
         absl::StrCat(path, " belongs to user ", info.st_uid,
                      ", who could put another key into it"));
@@ -142,6 +143,25 @@ absl::StatusOr<std::vector<std::string>> ParseFile(std::string_view text,
   return secrets;
 }
 
+// Not waiting: a FIFO must not hold up the start.
+constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+
+absl::StatusOr<std::vector<std::string>> SecretsIn(int fd,
+                                                   const std::string& path,
+                                                   std::optional<uid_t> heir) {
+  RETURN_IF_ERROR(CheckFile(fd, path, heir));
+  ASSIGN_OR_RETURN(std::string text, ReadFile(fd, path));
+  auto secrets = ParseFile(text, path);
+  OPENSSL_cleanse(text.data(), text.size());
+  return secrets;
+}
+
+void Cleanse(std::vector<std::string>* secrets) {
+  for (std::string& secret : *secrets) {
+    OPENSSL_cleanse(secret.data(), secret.size());
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> NewSecrets() {
@@ -149,20 +169,44 @@ absl::StatusOr<std::vector<std::string>> NewSecrets() {
   return std::vector<std::string>{std::move(secret)};
 }
 
-absl::StatusOr<std::vector<std::string>> LoadKeyFile(const std::string& path) {
-  // Not waiting: a FIFO must not hold up the start.
-  constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+absl::StatusOr<std::vector<std::string>> LoadKeyFile(
+    const std::string& path, std::optional<uid_t> heir) {
   Fd fd(open(path.c_str(), kFlags));
   if (!fd && errno == ENOENT) {
     RETURN_IF_ERROR(MakeFile(path));
     fd = Fd(open(path.c_str(), kFlags));
   }
   if (!fd) return ErrnoStatus(errno, absl::StrCat("open ", path));
-  RETURN_IF_ERROR(CheckFile(fd.get(), path));
-  ASSIGN_OR_RETURN(std::string text, ReadFile(fd.get(), path));
-  auto secrets = ParseFile(text, path);
-  OPENSSL_cleanse(text.data(), text.size());
-  return secrets;
+  return SecretsIn(fd.get(), path, heir);
+}
+
+absl::StatusOr<Keys> LoadKeysFor(const std::string& path, uid_t heir) {
+  ASSIGN_OR_RETURN(std::vector<std::string> secrets, LoadKeyFile(path, heir));
+  Keys keys = Keys::FromSecrets(secrets);
+  Cleanse(&secrets);
+  return keys;
+}
+
+absl::Status HandOverKeyFile(const std::string& path, uid_t uid, gid_t gid) {
+  const Fd fd(open(path.c_str(), kFlags | O_NOFOLLOW));
+  if (!fd && errno == ELOOP) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is a link"));
+  }
+  if (!fd) return ErrnoStatus(errno, absl::StrCat("open ", path));
+  ASSIGN_OR_RETURN(std::vector<std::string> secrets,
+                   SecretsIn(fd.get(), path, uid));
+  Cleanse(&secrets);
+  struct stat info;
+  if (fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, path);
+  if (info.st_uid == uid) return absl::OkStatus();
+  if (info.st_nlink != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " has ", info.st_nlink, " names"));
+  }
+  if (fchown(fd.get(), uid, gid) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("chown ", path));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace sluice::sip

@@ -21,8 +21,11 @@ namespace sluice::sip {
 //   1xx, 2xx with SDP                            Allocate(to), Activate
 //   ACK with SDP (the answer to one in a 2xx)    Allocate(from), Activate
 //   ACK without                                  Activate
-//   3xx-6xx to INVITE, UPDATE, PRACK; CANCEL     Close of that transaction
+//   3xx-6xx to INVITE, UPDATE, PRACK             Close of that transaction
 //   BYE                                          Close of all
+//
+// A CANCEL closes nothing: anybody who knows the call can send one. What it
+// ends says so itself, by its 487.
 //
 // An ACK goes on whatever comes of it. The answer of a PRACK to an offer in a
 // reliable 1xx to an INVITE without one is not joined with it: they have

@@ -1,5 +1,5 @@
-// What is to be done with a request: checks, routes, tokens, targets, passage
-// (RFC 3261 16.3 to 16.6).
+// StatelessProxy: what is to be done with a request (checks, routes, tokens,
+// targets, passage; RFC 3261 16.3 to 16.6).
 
 #include <algorithm>
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "base/text.h"
 #include "sip/fields.h"
 #include "sip/reply.h"

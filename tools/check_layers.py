@@ -20,9 +20,6 @@ MAY_SEE = {
     "tests": {"bench", "tests", "tools", "control", "sip", "relay", "base"},
 }
 
-# The one exception, and why the header is kept narrow.
-EXCEPTIONS = {("sip", "relay/session_command.h")}
-
 # header -> (the only folders for it, what to use elsewhere)
 CONFINED = [
     (re.compile(r"liburing(\.h|/.*)|linux/io_uring\.h"), ("base/net/",),
@@ -75,8 +72,7 @@ def check(root: pathlib.Path) -> list[house.Finding]:
             header = match.group(1) or match.group(2)
             target = header.split("/")[0]
             if target in MAY_SEE and (root / target).is_dir():
-                if target not in MAY_SEE[folder] and \
-                        (folder, header) not in EXCEPTIONS:
+                if target not in MAY_SEE[folder]:
                     say(line, f"{folder}/ may not include {header} (only "
                         f"{', '.join(sorted(MAY_SEE[folder]))})")
             elif match.group(1) and (path.parent / header).is_file():

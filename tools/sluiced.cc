@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,7 +48,10 @@ struct CommandLine {
 std::optional<CommandLine> ParseCommandLine(int argc, char** argv,
                                             int* exit_code) {
   CommandLine line;
-  CLI::App app("Sluice, a relay for the media of telephone calls.", "sluiced");
+  CLI::App app(
+      "Sluice, a relay for the media of telephone calls, with a SIP proxy and\n"
+      "registrar of its own; confirmed streams may go past the sockets (XDP).",
+      "sluiced");
   app.add_option("--config", line.config,
                  "Configuration file (TOML); without one everything stays on "
                  "this machine")
@@ -60,7 +62,7 @@ std::optional<CommandLine> ParseCommandLine(int argc, char** argv,
                "Print the effective configuration with every key explained");
   app.add_flag("--detach", line.detach,
                "Take everything of ours off the network devices (XDP, tc): "
-               "what a killed daemon has left, or a running one has");
+               "what a killed daemon has left, or a running one has; as root");
   app.add_option("--log-level", line.log_level,
                  "debug, info, warn or error (trace is debug); outweighs the "
                  "file")

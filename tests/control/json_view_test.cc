@@ -189,6 +189,7 @@ TEST(StatusJson, SaysByWhichPathMediaGoesAndWhy) {
   EXPECT_EQ(interface["path_reason"], "tc on eth1");
   EXPECT_EQ(interface["path_hints"], Json({"not native: no driver"}));
   EXPECT_EQ(json["fast_path"]["offload_joined"], 3);
+  EXPECT_EQ(json["session_file"], Json::object());
 }
 
 TEST(StatsJson, HasEveryCounterOfEveryShard) {

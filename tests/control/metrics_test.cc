@@ -203,7 +203,10 @@ TEST(Metrics, TellWhatGoesPastTheSockets) {
       {.name = "offload_joined", .help = "Joined", .value = 3},
       {.name = "offload_in_force", .help = "Now", .value = 1, .is_gauge = true},
   };
+  fake.status.session_file = {
+      {.name = "session_file_errors", .help = "Failed", .value = 5}};
   const Exposition page = Render(fake);
+  EXPECT_EQ(page.Value("sluice_session_file_errors_total"), 5);
   EXPECT_EQ(page.Value("sluice_xdp_packets_total{verdict=\"send_redirect\"}"),
             7);
   EXPECT_EQ(page.Value("sluice_xdp_packets_total{verdict=\"pass_rtcp\"}"), 2);

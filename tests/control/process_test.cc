@@ -4,6 +4,7 @@
 
 #include "control/process.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -81,6 +82,44 @@ TEST_F(ProcessTest, HandsNothingOverThatIsNotThere) {
   EXPECT_EQ(HandOver(Path("b"), self).code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(ProcessTest, HandsOverNoPinsOutsideOfABpfFileSystem) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give a folder away";
+  const Account other{.name = "other", .uid = 65534, .gid = 65534};
+  ASSERT_EQ(mkdir(Path("pins").c_str(), 0700), 0);
+  ASSERT_EQ(mkdir(Path("pins/abi1").c_str(), 0700), 0);
+  EXPECT_TRUE(HandOverPins(Path("pins"), other).ok());
+  EXPECT_TRUE(HandOverPins(Path("none"), other).ok());
+  for (const char* name : {"pins", "pins/abi1"}) {
+    struct stat info {};
+    ASSERT_EQ(stat(Path(name).c_str(), &info), 0);
+    EXPECT_EQ(info.st_uid, 0u) << name;
+  }
+  ASSERT_EQ(symlink("pins", Path("link").c_str()), 0);
+  EXPECT_FALSE(HandOverPins(Path("link"), other).ok());
+}
+
+TEST_F(ProcessTest, SaysWhichAccountMustBeAbleToReadAFile) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another account";
+  const auto nobody = FindAccount("nobody");
+  ASSERT_TRUE(nobody.ok()) << nobody.status();
+  ASSERT_EQ(chmod(Path("").c_str(), 0755), 0);
+  for (const mode_t mode : {0600, 0644}) {
+    const std::string path = Path("file");
+    { const net::Fd made(open(path.c_str(), O_WRONLY | O_CREAT, mode)); }
+    ASSERT_EQ(chmod(path.c_str(), mode), 0);
+    ASSERT_EQ(seteuid(nobody->uid), 0);
+    const absl::Status status = CheckReadable(path);
+    const absl::Status none = CheckReadable(Path("none"));
+    ASSERT_EQ(seteuid(0), 0);
+    EXPECT_TRUE(none.ok()) << none;
+    EXPECT_EQ(status.ok(), mode == 0644) << status;
+    if (status.ok()) continue;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("the account nobody must be able to read it"));
+  }
+}
+
 TEST(Descriptors, AreRaisedToTheHardLimitAtLeast) {
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -107,6 +146,23 @@ TEST(Accounts, AreFoundUnlessTheyAreRoots) {
             absl::StatusCode::kNotFound);
   EXPECT_EQ(FindAccount("root").status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Accounts, AreBecomeByRootAlone) {
+  const auto none = AccountToBecome("");
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_FALSE(none->has_value());
+  if (geteuid() != 0) {
+    EXPECT_FALSE(AccountToBecome("nobody")->has_value());
+    return;
+  }
+  EXPECT_EQ((*AccountToBecome("nobody"))->name, "nobody");
+  EXPECT_FALSE(AccountToBecome("no-such-user").ok());
+  ASSERT_EQ(seteuid(65534), 0);
+  const auto late = AccountToBecome("nobody");
+  ASSERT_EQ(seteuid(0), 0);
+  ASSERT_TRUE(late.ok()) << late.status();
+  EXPECT_FALSE(late->has_value());
 }
 
 TEST(NotifierTest, IsSilentWhenNobodyAsked) {

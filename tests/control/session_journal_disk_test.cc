@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -346,6 +347,112 @@ TEST_F(SessionJournalTest, AnotherAccountsFolderIsNotTaken) {
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
+// Enough of dead calls that the file is to be rewritten at the next Flush.
+void TellDead(SessionJournal& journal) {
+  CallImage call = CallOf("dead");
+  call.offers[0].id_from = std::string(kIdOctets, 'd');
+  for (uint64_t octets = 0; octets < 2 * SessionJournal::kRewriteOctets;
+       octets += kIdOctets) {
+    journal.OnCall(call);
+    journal.OnGone("dead");
+  }
+}
+
+// ---- opened by root for another account -------------------------------------
+
+class InheritedJournalTest : public SessionJournalTest {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "only root can become another account";
+    SessionJournalTest::SetUp();
+  }
+  void TearDown() override {
+    if (!folder_.empty()) SessionJournalTest::TearDown();
+  }
+  auto OpenForHeir() { return SessionJournal::Open(path_, heir_); }
+  void ExpectRefused(const std::string& words) {
+    const absl::Status status = OpenForHeir().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(words));
+  }
+  uid_t OwnerOf(const std::string& path) {
+    struct stat info {};
+    EXPECT_EQ(stat(path.c_str(), &info), 0);
+    return info.st_uid;
+  }
+
+  const std::optional<Account> heir_ =
+      Account{.name = "heir", .uid = kNobody, .gid = kNobody};
+};
+
+TEST_F(InheritedJournalTest, IsItsHeirs) {
+  ASSERT_EQ(chown(folder_.c_str(), kNobody, kNobody), 0);
+  for (int start = 0; start < 2; ++start) {
+    auto journal = OpenForHeir();
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    EXPECT_EQ(OwnerOf(path_), kNobody);
+    journal->reset();
+    // And what root itself had left there.
+    ASSERT_EQ(chown(path_.c_str(), 0, 0), 0);
+  }
+}
+
+TEST_F(InheritedJournalTest, IsRewrittenBeforeAndAfterRootsRightsAreGone) {
+  ASSERT_EQ(chown(folder_.c_str(), kNobody, kNobody), 0);
+  auto journal = OpenForHeir();
+  ASSERT_TRUE(journal.ok()) << journal.status();
+  TellCall(**journal, "one");
+  const auto rewrite = [&](uint64_t times) {
+    TellDead(**journal);
+    Flush(**journal);
+    EXPECT_EQ((*journal)->stats().compactions, times);
+    EXPECT_EQ(OwnerOf(path_), kNobody);
+  };
+  rewrite(1);
+  ASSERT_EQ(seteuid(kNobody), 0);
+  rewrite(2);
+  ASSERT_EQ(seteuid(0), 0);
+}
+
+TEST_F(InheritedJournalTest, ItsHeirMustBeAbleToWriteIntoTheFolder) {
+  ExpectRefused("chown heir " + folder_);
+  EXPECT_FALSE(std::filesystem::exists(path_));
+  ASSERT_EQ(chown(folder_.c_str(), kNobody, kNobody), 0);
+  ASSERT_EQ(chmod(folder_.c_str(), 0500), 0);
+  ExpectRefused("chmod u+wx " + folder_);
+  ASSERT_EQ(chown(folder_.c_str(), 1, 1), 0);
+  ASSERT_EQ(chmod(folder_.c_str(), 0700), 0);
+  ExpectRefused("belongs to account 1; chown heir " + folder_);
+  // As /tmp is.
+  ASSERT_EQ(chown(folder_.c_str(), 0, 0), 0);
+  ASSERT_EQ(chmod(folder_.c_str(), 01777), 0);
+  for (int start = 0; start < 2; ++start) {
+    EXPECT_TRUE(OpenForHeir().ok()) << OpenForHeir().status();
+  }
+}
+
+TEST_F(InheritedJournalTest, ItsHeirMustBeAbleToGetThere) {
+  path_ = folder_ + "/own/calls";
+  ASSERT_EQ(mkdir((folder_ + "/own").c_str(), 0700), 0);
+  ASSERT_EQ(chown((folder_ + "/own").c_str(), kNobody, kNobody), 0);
+  ExpectRefused("chmod o+x " + std::filesystem::canonical(folder_).string() +
+                ",");
+  ASSERT_EQ(chmod(folder_.c_str(), 0711), 0);
+  EXPECT_TRUE(OpenForHeir().ok());
+}
+
+TEST_F(InheritedJournalTest, WhatIsNoJournalOrHasTwoNamesStaysRoots) {
+  ASSERT_EQ(chown(folder_.c_str(), kNobody, kNobody), 0);
+  Write("root:x:0:0");
+  EXPECT_EQ(OpenForHeir().status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(OwnerOf(path_), 0u);
+  Write("");
+  ASSERT_EQ(link(path_.c_str(), (folder_ + "/second").c_str()), 0);
+  ExpectRefused("2 names");
+  EXPECT_EQ(OwnerOf(path_), 0u);
+}
+
 TEST_F(SessionJournalTest, AFolderThatCannotBeWrittenIsSaid) {
   const WithoutRights without(folder_);
   // Root writes into any folder, so that it has to be somebody else for once.
@@ -357,17 +464,6 @@ TEST_F(SessionJournalTest, AFolderThatCannotBeWrittenIsSaid) {
 }
 
 // ---- rewriting -------------------------------------------------------------
-
-// Enough of dead calls that the file is to be rewritten at the next Flush.
-void TellDead(SessionJournal& journal) {
-  CallImage call = CallOf("dead");
-  call.offers[0].id_from = std::string(kIdOctets, 'd');
-  for (uint64_t octets = 0; octets < 2 * SessionJournal::kRewriteOctets;
-       octets += kIdOctets) {
-    journal.OnCall(call);
-    journal.OnGone("dead");
-  }
-}
 
 TEST_F(SessionJournalTest, RewritingKeepsEverythingAliveInItsOrder) {
   auto journal = Open();

@@ -158,6 +158,21 @@ TEST_F(Branches, ABrokenResponseIsDropped) {
   EXPECT_EQ(world.Drops(SipDrop::k_bad_response), 1u);
 }
 
+// Each is sealed anew: who answers must not say how much work that is.
+TEST_F(Branches, AnAnswerHasSixtyFourContactsAtMost) {
+  Answer redirect{.code = 302};  // its first contact is bob's own
+  for (int i = 1; i < 64; ++i) {
+    Append(&redirect.more, "Contact: <", bob.uri(Cat("bob", i)), ">\r\n");
+  }
+  const std::string request = Through(invite);
+  bob.Respond(request, redirect);
+  EXPECT_EQ(Values(alice.Next(), HeaderId::kContact).size(), 64u);
+  redirect.more += "m: <sip:one@more.test>\r\n";
+  bob.Respond(request, redirect);
+  EXPECT_TRUE(alice.Silent());
+  EXPECT_EQ(world.Drops(SipDrop::k_bad_response), 1u);
+}
+
 TEST_F(Branches, AResponseThatNobodyInTheChainWantsIsDropped) {
   const std::string answer = AnswerTo(Through(invite));
   world.SetChains({});

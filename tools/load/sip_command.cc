@@ -1,8 +1,8 @@
 #include "tools/load/sip_command.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
-#include <optional>
 
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"

@@ -1,6 +1,5 @@
 #include "tools/load/sip_scan.h"
 
-#include <algorithm>
 #include <charconv>
 
 #include "base/text.h"
