@@ -25,6 +25,7 @@ absl::StatusOr<int> SessionManager::CloseNow(const SessionKey& key) {
               CloseOrder(*call, key.id_to, key.id_from);
     } else if (Transaction* t = call->Find(key.id_from, *key.cseq)) {
       Fork* const fork = key.half_open_only ? nullptr : t->Find(key.id_to);
+      const bool last_way = t->EndWay(key.branch);
       if (fork != nullptr && fork->session) {
         const Standing older = call->FindAside(key.id_from, key.id_to);
         if (older) {
@@ -34,9 +35,10 @@ absl::StatusOr<int> SessionManager::CloseNow(const SessionKey& key) {
         }
         ++ended;
       }
-      // What is set aside was answered: no CANCEL reaches it any more. What
-      // goes to others still may be.
-      if (t->EndWay(key.branch) && !t->InUse()) {
+      // Others may still answer it.
+      if (!last_way && t->from) t->from->release_at = kNever;
+      // What is set aside was answered: no CANCEL reaches it any more.
+      if (last_way && !t->InUse()) {
         if (t->from) call->refused = std::max(call->refused, t->from->made);
         for (const Fork& f : t->forks) {
           call->refused = std::max(call->refused, f.group.made);
@@ -112,7 +114,17 @@ void SessionManager::EndSession(const Call& call, Session& session) {
   CHECK(session);
   for (const Slot flow : session.flows) {
     plane_.CloseFlow(call.shard, flow);
-    if (FlowNews* news = News(call.shard, flow)) news->generation = 0;
+    FlowNews* const news = News(call.shard, flow);
+    if (news == nullptr) continue;
+    // Who was believed here is nobody to the next flow on these ports.
+    for (const Side side : {Side::kFrom, Side::kTo}) {
+      if (observer_ == nullptr || !news->heard[Index(side)].confirmed) continue;
+      if (const auto local =
+              ports_.LocalOf(call.shard, news->socket[Index(side)])) {
+        observer_->OnConfirmed(call.call_id, *local, Endpoint());
+      }
+    }
+    news->generation = 0;
   }
   flows_ -= session.flows.size();
   --sessions_;

@@ -38,7 +38,7 @@ class Keys {
   // it), InvalidArgument (with FILE:LINE), or what the system said. `path` "":
   // a key of this process alone.
   static absl::StatusOr<Keys> Load(const std::string& path);
-  // For tests. REQUIRES: 1 to kKeysMax secrets, none of them empty.
+  // REQUIRES: 1 to kKeysMax secrets, none of them empty.
   static Keys FromSecrets(const std::vector<std::string>& secrets);
 
   Keys(Keys&&) noexcept;

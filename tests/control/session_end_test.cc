@@ -88,6 +88,31 @@ TEST(Close, TheAnswerOfOneWayOutlivesTheRefusalOfTheOther) {
   EXPECT_EQ(w.manager.status().sessions, 1u);
 }
 
+// An announcement by one way, then its refusal; the answer comes by the other.
+TEST(Close, AnOfferOutlivesARefusedEarlyAnswerWhileAnotherWayIsLeft) {
+  World w;
+  for (const uint64_t branch : {1u, 2u}) {
+    ASSERT_TRUE(w.manager
+                    .Allocate(ByWay(branch), Side::kFrom, kOutside,
+                              {Audio(kAlice, 4000)})
+                    .ok());
+  }
+  const auto answer = [&](uint64_t branch, std::string to) {
+    SessionKey key = ByWay(branch, std::move(to));
+    return w.manager.Allocate(key, Side::kTo, kInside, {Audio(kBob, 5000)})
+               .ok() &&
+           w.manager.Activate(key).ok();
+  };
+  ASSERT_TRUE(answer(2, "carol"));
+  EXPECT_EQ(*w.manager.Close(ByWay(2, "carol")), 1);
+  w.PassSlowly(Micros::Seconds(60));
+  EXPECT_TRUE(answer(1, "bob"));
+  EXPECT_EQ(w.manager.status().sessions, 1u);
+  EXPECT_EQ(*w.manager.Close(Key("c", 0, "bob", "alice")), 1);
+  EXPECT_EQ(w.manager.status().calls, 0u);
+  EXPECT_TRUE(w.manager.Validate());
+}
+
 TEST(Close, WaysBeyondTheMostAreNotKnown) {
   World w;
   for (uint64_t way = 1; way <= kForksPerTransaction + 5; ++way) {

@@ -276,6 +276,20 @@ TEST_F(Restore, OnAPortOfSeveralSessionsNobodyIsBelieved) {
   EXPECT_EQ(BelievedIn(again), std::vector<Believed>{alice});
 }
 
+// Who was refused had been heard on the ports that the other one is up on.
+TEST_F(Restore, WhoWasRefusedIsNotBelievedInPlaceOfWhoAnswered) {
+  w.Ring(Key("c"));
+  const SessionKey second = Key("c", 1, "alice", "carol");
+  ASSERT_TRUE(w.Reply(second, {Audio(kCarol, 6000)}).ok());
+  const Endpoint local = HearBob(At(kBob, 7777), true);
+  ASSERT_TRUE(w.manager.Activate(second).ok());
+  ASSERT_FALSE(told.told[0].believed.empty());
+  EXPECT_EQ(*w.manager.Close(Key("c")), 1);
+  for (const Believed& b : told.told[0].believed) EXPECT_NE(b.local, local);
+  EXPECT_EQ(Again(again), 0u) << why;
+  EXPECT_TRUE(BelievedIn(again).empty());
+}
+
 TEST_F(Restore, CallsThatAreOverStayOver) {
   w.Establish(Key("c"));
   w.Establish(Key("d"));
