@@ -47,13 +47,15 @@ SessionKey ByWay(uint64_t branch, std::string to = "") {
   return key;
 }
 
+absl::StatusOr<std::vector<Allocation>> OfferByWay(World& w, uint64_t branch) {
+  return w.manager.Allocate(ByWay(branch), Side::kFrom, kOutside,
+                            {Audio(kAlice, 4000)});
+}
+
 // Whoever forked it has sent the same offer more than one way.
 TEST(Close, ARefusalEndsItsWayAndTheLastOneTheOffer) {
   World w;
-  const auto offer = [&](uint64_t branch) {
-    return w.manager.Allocate(ByWay(branch), Side::kFrom, kOutside,
-                              {Audio(kAlice, 4000)});
-  };
+  const auto offer = [&](uint64_t branch) { return OfferByWay(w, branch); };
   const auto close = [&](const SessionKey& key) {
     w.manager.Close(key).IgnoreError();
     EXPECT_TRUE(w.manager.Validate());
@@ -74,10 +76,7 @@ TEST(Close, ARefusalEndsItsWayAndTheLastOneTheOffer) {
 TEST(Close, TheAnswerOfOneWayOutlivesTheRefusalOfTheOther) {
   World w;
   for (const uint64_t branch : {1u, 2u}) {
-    ASSERT_TRUE(w.manager
-                    .Allocate(ByWay(branch), Side::kFrom, kOutside,
-                              {Audio(kAlice, 4000)})
-                    .ok());
+    ASSERT_TRUE(OfferByWay(w, branch).ok());
   }
   w.manager.Close(ByWay(1, "carol")).IgnoreError();
   ASSERT_TRUE(
@@ -92,10 +91,7 @@ TEST(Close, TheAnswerOfOneWayOutlivesTheRefusalOfTheOther) {
 TEST(Close, AnOfferOutlivesARefusedEarlyAnswerWhileAnotherWayIsLeft) {
   World w;
   for (const uint64_t branch : {1u, 2u}) {
-    ASSERT_TRUE(w.manager
-                    .Allocate(ByWay(branch), Side::kFrom, kOutside,
-                              {Audio(kAlice, 4000)})
-                    .ok());
+    ASSERT_TRUE(OfferByWay(w, branch).ok());
   }
   const auto answer = [&](uint64_t branch, std::string to) {
     SessionKey key = ByWay(branch, std::move(to));
