@@ -1,4 +1,4 @@
-// What is done of a packet's decision in relay/rtp.h and relay/stream_stats.h:
+// What is done of a packet's decision in rtp/packet.h and rtp/stream_stats.h:
 // is it RTP, and what does it say of the road. A floor of forwarder_bench: a
 // decision also looks its flow up and asks the latch.
 
@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "benchmark/benchmark.h"
-#include "relay/rtp.h"
-#include "relay/stream_stats.h"
+#include "rtp/packet.h"
+#include "rtp/stream_stats.h"
 
 namespace sluice::relay {
 namespace {
@@ -40,7 +40,7 @@ void BM_ParseRtp(benchmark::State& state) {
   const Packet packet = MakePacket();
   for (auto _ : state) {
     benchmark::DoNotOptimize(packet.data());
-    benchmark::DoNotOptimize(ParseRtp(packet));
+    benchmark::DoNotOptimize(rtp::ParseRtp(packet));
   }
   state.SetItemsProcessed(state.iterations());
 }
@@ -54,7 +54,7 @@ void BM_ParseRtpWithEverything(benchmark::State& state) {
   packet.back() = 4;  // octets of padding
   for (auto _ : state) {
     benchmark::DoNotOptimize(packet.data());
-    benchmark::DoNotOptimize(ParseRtp(packet));
+    benchmark::DoNotOptimize(rtp::ParseRtp(packet));
   }
   state.SetItemsProcessed(state.iterations());
 }
@@ -63,10 +63,10 @@ BENCHMARK(BM_ParseRtpWithEverything);
 // ParseRtp and OnRtp, a packet of each of so many streams in turn, in no order:
 // with many the books come from memory, as in life.
 void BM_ParseAndBook(benchmark::State& state) {
-  std::vector<StreamStats> books(static_cast<size_t>(state.range(0)));
-  for (StreamStats& stats : books) stats.Reset(8000);
-  std::vector<StreamStats*> order;
-  for (StreamStats& stats : books) order.push_back(&stats);
+  std::vector<rtp::StreamStats> books(static_cast<size_t>(state.range(0)));
+  for (rtp::StreamStats& stats : books) stats.Reset(8000);
+  std::vector<rtp::StreamStats*> order;
+  for (rtp::StreamStats& stats : books) order.push_back(&stats);
   std::shuffle(order.begin(), order.end(), std::mt19937(1));
   Packet packet = MakePacket();
   Micros now = Micros::Seconds(1);
@@ -75,7 +75,7 @@ void BM_ParseAndBook(benchmark::State& state) {
   for (auto _ : state) {
     benchmark::DoNotOptimize(packet.data());
     benchmark::ClobberMemory();
-    if (const auto header = ParseRtp(packet)) (*next)->OnRtp(*header, now);
+    if (const auto header = rtp::ParseRtp(packet)) (*next)->OnRtp(*header, now);
     if (++next == order.end()) {
       next = order.begin();
       SetSequence(packet, ++sequence);
@@ -88,7 +88,7 @@ BENCHMARK(BM_ParseAndBook)->Arg(1)->Arg(64)->Arg(20'000);
 
 // A road that reorders: one packet in eight comes two places late.
 void BM_BookReordered(benchmark::State& state) {
-  StreamStats stats;
+  rtp::StreamStats stats;
   stats.Reset(8000);
   Micros now = Micros::Seconds(1);
   uint32_t i = 0;
@@ -117,7 +117,8 @@ void BM_ReadRtcpReports(benchmark::State& state) {
   packet[55] = 3;
   for (auto _ : state) {
     benchmark::DoNotOptimize(packet.data());
-    if (ValidRtcp(packet)) benchmark::DoNotOptimize(ReadRtcpReports(packet));
+    if (rtp::ValidRtcp(packet))
+      benchmark::DoNotOptimize(rtp::ReadRtcpReports(packet));
   }
   state.SetItemsProcessed(state.iterations());
 }

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/session_manager.h"
-#include "relay/quality.h"
+#include "rtp/quality.h"
 
 namespace sluice::control {
 namespace {
@@ -19,10 +19,10 @@ void Score(FlowView* rtp, const FlowView& rtcp) {
     const relay::SideReport& heard = rtp->side[Index(side)].report;
     const relay::SideReport& own = rtcp.side[Index(side)].report;
     const relay::SideReport& listener = rtcp.side[Index(Other(side))].report;
-    relay::StreamQuality quality = heard.quality;
+    rtp::StreamQuality quality = heard.quality;
     quality.rtt_ms = own.quality.rtt_ms;
     rtp->side[Index(side)].mos =
-        relay::EstimateMos(relay::MosInputOf(quality, listener.quality.rtt_ms));
+        rtp::EstimateMos(rtp::MosInputOf(quality, listener.quality.rtt_ms));
   }
 }
 

@@ -94,7 +94,7 @@ Json Drops(const relay::SideReport& report) {
 }
 
 Json Quality(const FlowView::SideView& side) {
-  const relay::StreamQuality& q = side.report.quality;
+  const rtp::StreamQuality& q = side.report.quality;
   if (q.received == 0) return nullptr;
   const double loss = q.expected == 0 || q.lost <= 0
                           ? 0.0

@@ -12,7 +12,7 @@
 #include "relay/counters.h"
 #include "relay/latch.h"
 #include "relay/session_command.h"
-#include "relay/stream_stats.h"
+#include "rtp/stream_stats.h"
 
 namespace sluice::relay {
 
@@ -22,7 +22,7 @@ struct SideCells {
   Cell<int64_t> last_packet_us;
   // SequenceMark of the last RTP packet that the kernel has taken for it.
   Cell<uint32_t> last_sent;
-  StreamStats stream;
+  rtp::StreamStats stream;
   std::array<Cell<uint32_t>, kDropReasons> drops;
 
   void Reset(uint32_t clock_hz) noexcept;

@@ -1,6 +1,6 @@
 #include "relay/forwarder.h"
 
-#include "relay/rtp.h"
+#include "rtp/packet.h"
 
 namespace sluice::relay {
 namespace {
@@ -14,7 +14,7 @@ Verdict Drop(FlowSide& side, DropReason reason, bool latched = false) noexcept {
 // stream, which passed us on its way.
 void ReadReports(FlowSide& from, FlowSide& about,
                  std::span<const uint8_t> packet, Micros now) noexcept {
-  const RtcpReports reports = ReadRtcpReports(packet);
+  const rtp::RtcpReports reports = rtp::ReadRtcpReports(packet);
   if (reports.sender) {
     from.cells.stream.OnSenderReport(reports.sender->ntp_middle, now);
   }
@@ -27,7 +27,7 @@ void ReadReports(FlowSide& from, FlowSide& about,
 
 // A valid packet of RTP, or with no header a raw one, before its latch.
 Latch::Answer Hear(FlowSide& side, const Endpoint& source,
-                   const RtpHeader* header, LatchPolicy policy,
+                   const rtp::RtpHeader* header, LatchPolicy policy,
                    Micros now) noexcept {
   if (side.latch.Believes(source)) return Latch::Answer::kAccept;
   return side.latch.OnPacket(source, header, policy, now);
@@ -52,9 +52,9 @@ Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
   switch (flow.kind) {
     case FlowKind::kRtp:
     case FlowKind::kSrtp: {
-      if (LooksLikeRtcp(packet.payload)) {
+      if (rtp::LooksLikeRtcp(packet.payload)) {
         // Multiplexed (RFC 5761): rides on the RTP's latch, never makes one.
-        if (!ValidRtcp(packet.payload)) {
+        if (!rtp::ValidRtcp(packet.payload)) {
           return Drop(side, DropReason::k_not_rtcp);
         }
         const bool known = side.latch.believed()
@@ -68,15 +68,15 @@ Verdict Decide(Flow& flow, Side in, const Datagram& packet, const Flow* rtp,
         break;
       }
       const auto header = flow.kind == FlowKind::kRtp
-                              ? ParseRtp(packet.payload)
-                              : ParseSrtp(packet.payload);
+                              ? rtp::ParseRtp(packet.payload)
+                              : rtp::ParseSrtp(packet.payload);
       if (!header) return Drop(side, DropReason::k_not_rtp);
       answer = Hear(side, packet.source, &*header, policy, now);
       if (Passes(answer)) side.cells.stream.OnRtp(*header, now);
       break;
     }
     case FlowKind::kRtcp: {
-      if (!ValidRtcp(packet.payload)) {
+      if (!rtp::ValidRtcp(packet.payload)) {
         return Drop(side, DropReason::k_not_rtcp);
       }
       answer = side.latch.OnRtcp(

@@ -30,7 +30,7 @@ Latch::Answer Latch::Believe(const Endpoint& source, State state,
   return Answer::kLatched;
 }
 
-uint8_t Latch::Follow(const RtpHeader* header) noexcept {
+uint8_t Latch::Follow(const rtp::RtpHeader* header) noexcept {
   if (header == nullptr) return ++in_sequence_;
   const bool next =
       in_sequence_ > 0 && header->ssrc == ssrc_ &&
@@ -42,7 +42,7 @@ uint8_t Latch::Follow(const RtpHeader* header) noexcept {
   return in_sequence_;
 }
 
-Latch::Answer Latch::Probe(const Endpoint& source, const RtpHeader* header,
+Latch::Answer Latch::Probe(const Endpoint& source, const rtp::RtpHeader* header,
                            Micros now) noexcept {
   if (state_ != State::kProbing || !(source == source_)) {
     if (state_ == State::kProbing && !broken_ &&
@@ -77,8 +77,9 @@ std::optional<Latch::Answer> Latch::AtOnce(const Endpoint& source,
   return std::nullopt;
 }
 
-Latch::Answer Latch::OnPacket(const Endpoint& source, const RtpHeader* header,
-                              LatchPolicy policy, Micros now) noexcept {
+Latch::Answer Latch::OnPacket(const Endpoint& source,
+                              const rtp::RtpHeader* header, LatchPolicy policy,
+                              Micros now) noexcept {
   if (const auto answer = AtOnce(source, policy)) return *answer;
   const Endpoint& named = last_named_;
   if (state_ == State::kTentative && source == source_) {

@@ -6,8 +6,8 @@
 
 #include "base/address.h"
 #include "base/types.h"
-#include "relay/rtp.h"
 #include "relay/session_command.h"
+#include "rtp/packet.h"
 
 namespace sluice::relay {
 
@@ -94,7 +94,7 @@ class Latch {
   }
 
   // A valid packet of an RTP flow (with its header) or a raw one (nullptr).
-  Answer OnPacket(const Endpoint& source, const RtpHeader* header,
+  Answer OnPacket(const Endpoint& source, const rtp::RtpHeader* header,
                   LatchPolicy policy, Micros now) noexcept;
 
   // A valid RTCP packet. It never latches by itself (security M4): `rtp` is the
@@ -129,10 +129,10 @@ class Latch {
   std::optional<Answer> AtOnce(const Endpoint& source,
                                LatchPolicy policy) noexcept;
   Answer Believe(const Endpoint& source, State state, LatchedBy by) noexcept;
-  Answer Probe(const Endpoint& source, const RtpHeader* header,
+  Answer Probe(const Endpoint& source, const rtp::RtpHeader* header,
                Micros now) noexcept;
   // Counts packets in sequence of the candidate; returns how many by now.
-  uint8_t Follow(const RtpHeader* header) noexcept;
+  uint8_t Follow(const rtp::RtpHeader* header) noexcept;
   bool AddressIsSignalled(const IpAddress& ip) const {
     return ip == target_.signalled && !(target_.signalled == IpAddress());
   }

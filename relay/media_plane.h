@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "relay/counters.h"
 #include "relay/session_command.h"
-#include "relay/stream_stats.h"
+#include "rtp/stream_stats.h"
 
 namespace sluice::relay {
 
@@ -23,7 +23,7 @@ struct SideReport {
   uint64_t bytes_out = 0;
   Micros last_packet{};                        // 0: never
   std::array<uint32_t, kDropReasons> drops{};  // by DropReason, packets from it
-  StreamQuality quality{};
+  rtp::StreamQuality quality{};
 };
 struct FlowReport {
   SideReport side[2]{};  // by Side

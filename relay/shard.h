@@ -12,9 +12,9 @@
 #include "relay/counters.h"
 #include "relay/flow.h"
 #include "relay/forwarder.h"
-#include "relay/rtp.h"
 #include "relay/session_command.h"
 #include "relay/watch_queue.h"
+#include "rtp/packet.h"
 
 namespace sluice::relay {
 
@@ -471,7 +471,7 @@ class Shard {
         .flow = index,
         .generation = flow.generation.load(std::memory_order_relaxed),
         .length = length,
-        .sequence = SequenceMark(c.payload),
+        .sequence = rtp::SequenceMark(c.payload),
         .in = in};
   }
 

@@ -12,12 +12,13 @@ import house
 # see everything and nobody sees them.
 MAY_SEE = {
     "base": {"base"},
-    "relay": {"relay", "base"},
-    "sip": {"sip", "base"},
-    "control": {"control", "sip", "relay", "base"},
-    "tools": {"tools", "control", "sip", "relay", "base"},
-    "bench": {"bench", "tests", "tools", "control", "sip", "relay", "base"},
-    "tests": {"bench", "tests", "tools", "control", "sip", "relay", "base"},
+    "rtp": {"rtp", "base"},
+    "relay": {"relay", "rtp", "base"},
+    "sip": {"sip", "rtp", "base"},
+    "control": {"control", "sip", "relay", "rtp", "base"},
+    "tools": {"tools", "control", "sip", "relay", "rtp", "base"},
+    "bench": {"bench", "tests", "tools", "control", "sip", "relay", "rtp", "base"},
+    "tests": {"bench", "tests", "tools", "control", "sip", "relay", "rtp", "base"},
 }
 
 # header -> (the only folders for it, what to use elsewhere)

@@ -118,7 +118,7 @@ struct Rule {
   __u32 cookie;  // the cell's number; the daemon does not look at it yet
 };
 
-// The books of one port, as relay/stream_stats.h keeps them: RFC 3550 A.1, A.3,
+// The books of one port, as rtp/stream_stats.h keeps them: RFC 3550 A.1, A.3,
 // A.8. Written by the program; the daemon reads, and clears them with a rule.
 struct Stats {
   __u64 packets;  // sent on, or tried to (drop_refused)

@@ -108,7 +108,7 @@ enum {
   kHeadersMax = kEth + kIp6 + kUdp + kRtp,
 };
 
-// RFC 3550 A.1, as relay/stream_stats.h has it.
+// RFC 3550 A.1, as rtp/stream_stats.h has it.
 enum { kMaxDropout = 3000, kMaxMisorder = 100, kClockStepSeconds = 4 };
 
 struct Packet {
@@ -159,7 +159,7 @@ INLINE __u16 Adjust(__u16 checksum, __u64 delta) {
 
 // --- What an RTP header says -------------------------------------------------
 
-// relay/rtp.h, RtpPromisesKept: CSRCs, extension and padding lie inside the
+// rtp/packet.h, RtpPromisesKept: CSRCs, extension and padding lie inside the
 // datagram. Off the way of almost every voice packet.
 INLINE int PromisesKept(void* ctx, const enum Hook hook, __u32 at,
                         __u32 payload_bytes, __u8 first, int enciphered) {
@@ -181,7 +181,7 @@ INLINE int PromisesKept(void* ctx, const enum Hook hook, __u32 at,
 
 // --- Books -------------------------------------------------------------------
 
-// relay/stream_stats.h, OnRtp; what that calls a duplicate or reordered is one
+// rtp/stream_stats.h, OnRtp; what that calls a duplicate or reordered is one
 // number here. Flows have one writer as long as the device spreads them by
 // address and port; where it changes its mind, a packet's worth of these is
 // lost, never of the atomic counts.

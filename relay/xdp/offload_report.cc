@@ -53,7 +53,7 @@ FlowReport Offload::Report(uint32_t shard, Slot slot) const {
   for (const Side from : kSides) {
     const Books books = BooksOf(*flow, from);
     SideReport& side = report.side[Index(from)];
-    StreamQuality& quality = side.quality;
+    rtp::StreamQuality& quality = side.quality;
     if (books.last() > side.last_packet) {
       side.last_packet = books.last();
       quality.ssrc = books.newest.ssrc;

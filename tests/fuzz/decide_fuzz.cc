@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "relay/forwarder.h"
-#include "relay/rtp.h"
+#include "rtp/packet.h"
 
 namespace {
 
@@ -32,7 +32,7 @@ struct Run {
   uint16_t sequence = 0;
   int length = 0;  // packets in sequence by now
 
-  void Add(const RtpHeader& header) {
+  void Add(const rtp::RtpHeader& header) {
     const bool next = header.ssrc == ssrc &&
                       header.sequence == static_cast<uint16_t>(sequence + 1);
     length = next && length > 0 ? length + 1 : 1;
@@ -93,8 +93,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const Endpoint before =
         closed ? flow->side[side].latch.source() : Endpoint{};
     Run& run = runs[side][control >> 5];
-    if (!packet.truncated && !LooksLikeRtcp(packet.payload)) {
-      if (const auto header = ParseRtp(packet.payload)) run.Add(*header);
+    if (!packet.truncated && !rtp::LooksLikeRtcp(packet.payload)) {
+      if (const auto header = rtp::ParseRtp(packet.payload)) run.Add(*header);
     }
     const Verdict verdict =
         Decide(*flow, static_cast<Side>(side), packet, rtp.get(), now);

@@ -6,27 +6,27 @@
 #include <span>
 
 #include "base/check.h"
-#include "relay/rtp.h"
-#include "relay/stream_stats.h"
+#include "rtp/packet.h"
+#include "rtp/stream_stats.h"
 
 namespace {
 
 using sluice::Micros;
-using sluice::relay::RtpHeader;
-using sluice::relay::StreamStats;
+using sluice::rtp::RtpHeader;
+using sluice::rtp::StreamStats;
 
 void CheckRtp(std::span<const uint8_t> packet) {
-  const auto header = sluice::relay::ParseRtp(packet);
+  const auto header = sluice::rtp::ParseRtp(packet);
   if (!header) return;
-  CHECK(packet.size() >= sluice::relay::kRtpHeaderBytes);
+  CHECK(packet.size() >= sluice::rtp::kRtpHeaderBytes);
   CHECK(packet[0] >= 128 && packet[0] <= 191);  // RFC 7983
 }
 
 void CheckRtcp(std::span<const uint8_t> packet, StreamStats* stats) {
-  if (!sluice::relay::ValidRtcp(packet)) return;
-  CHECK(packet.size() >= 8 && sluice::relay::LooksLikeRtcp(packet));
-  const auto reports = sluice::relay::ReadRtcpReports(packet);
-  CHECK(reports.block_count <= sluice::relay::RtcpReports::kBlocks);
+  if (!sluice::rtp::ValidRtcp(packet)) return;
+  CHECK(packet.size() >= 8 && sluice::rtp::LooksLikeRtcp(packet));
+  const auto reports = sluice::rtp::ReadRtcpReports(packet);
+  CHECK(reports.block_count <= sluice::rtp::RtcpReports::kBlocks);
   // A block takes 24 octets behind a header of 8.
   CHECK(reports.block_count * 24 + 8 <= packet.size());
   CHECK(!reports.sender || packet.size() >= 28);

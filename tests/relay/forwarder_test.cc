@@ -233,7 +233,7 @@ TEST(Decide, AStrangersPacketsLeaveTheBooksAlone) {
     Decide(*flow, Side::kFrom, {.source = kMallory, .payload = other}, nullptr,
            kNow + Micros::Seconds(1));
   }
-  const StreamQuality q = flow->side[0].cells.stream.Quality();
+  const rtp::StreamQuality q = flow->side[0].cells.stream.Quality();
   EXPECT_EQ(q.received, 1u);
   EXPECT_EQ(q.ssrc_changes, 0u);
   EXPECT_EQ(flow->side[0].cells.last_packet_us.Get(), kNow.us());

@@ -26,7 +26,7 @@ Latch Fresh(SideTarget target = {.target = kSdp}) {
 
 Answer Hear(Latch& latch, const Endpoint& from, uint16_t sequence,
             LatchPolicy policy = LatchPolicy::kSdpFirst, Micros now = kNow) {
-  const RtpHeader header{.ssrc = 7, .sequence = sequence};
+  const rtp::RtpHeader header{.ssrc = 7, .sequence = sequence};
   return latch.OnPacket(from, &header, policy, now);
 }
 

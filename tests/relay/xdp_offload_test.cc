@@ -463,7 +463,8 @@ TEST_F(XdpOffload, WhatTheDeviceRefusedWasNotSentAndIsADropOfItsSender) {
 
 TEST_F(XdpOffload, LastPacketSsrcAndJitterAreOfThePathThatHeardLast) {
   Call call = OpenInForce(0);
-  StreamQuality& heard = shards_.FlowAt(0, call.flow).report.side[0].quality;
+  rtp::StreamQuality& heard =
+      shards_.FlowAt(0, call.flow).report.side[0].quality;
   heard.ssrc = 5;
   heard.jitter_ms = 3;
   const auto expect = [&](Micros last, uint32_t ssrc, double jitter_ms) {

@@ -12,9 +12,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "relay/stream_stats.h"
 #include "relay/xdp/program.h"
 #include "relay/xdp/rule.h"
+#include "rtp/stream_stats.h"
 #include "tests/relay/xdp_fixtures.h"
 #include "tests/relay/xdp_packet.h"
 
@@ -543,7 +543,7 @@ TEST_F(XdpProgram, KeepsTheBooksOfStreamStats) {
     const Hook hook = stream % 2 == 0 ? Hook::kXdp : Hook::kTc;
     const RuleSpec spec = Spec(false, false);
     Install(false, spec);
-    StreamStats books;
+    rtp::StreamStats books;
     books.Reset(8000);
     RtpPacket rtp{.sequence = static_cast<uint16_t>(65'530 + stream),
                   .timestamp = static_cast<uint32_t>(random())};
@@ -573,7 +573,7 @@ TEST_F(XdpProgram, KeepsTheBooksOfStreamStats) {
                    .timestamp = rtp.timestamp,
                    .sequence = rtp.sequence},
                   Micros(static_cast<int64_t>(stats.last_ns / 1000)));
-      const StreamQuality want = books.Quality();
+      const rtp::StreamQuality want = books.Quality();
       ASSERT_EQ(stats.packets, static_cast<uint64_t>(i) + 1);
       ASSERT_EQ(stats.ssrc, want.ssrc) << i;
       ASSERT_EQ(stats.ssrc_changes, want.ssrc_changes) << i;

@@ -1,11 +1,11 @@
-#ifndef SLUICE_RELAY_QUALITY_H_
-#define SLUICE_RELAY_QUALITY_H_
+#ifndef SLUICE_RTP_QUALITY_H_
+#define SLUICE_RTP_QUALITY_H_
 
 #include <cstdint>
 
-#include "relay/stream_stats.h"
+#include "rtp/stream_stats.h"
 
-namespace sluice::relay {
+namespace sluice::rtp {
 
 // How well one party's voice is likely to be heard by the other, from what was
 // seen of its packets. Everything may be zero: unknown counts as harmless.
@@ -43,6 +43,6 @@ double EstimateMos(const MosInput& input);
 
 inline constexpr uint64_t kMosPacketsMin = 50;  // a second at 20 ms a packet
 
-}  // namespace sluice::relay
+}  // namespace sluice::rtp
 
-#endif  // SLUICE_RELAY_QUALITY_H_
+#endif  // SLUICE_RTP_QUALITY_H_

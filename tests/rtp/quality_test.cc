@@ -1,10 +1,10 @@
-#include "relay/quality.h"
+#include "rtp/quality.h"
 
 #include <limits>
 
 #include "gtest/gtest.h"
 
-namespace sluice::relay {
+namespace sluice::rtp {
 namespace {
 
 struct Case {
@@ -112,4 +112,4 @@ TEST(MosInputOf, AddsTheListenersHalfOfTheRoad) {
 }
 
 }  // namespace
-}  // namespace sluice::relay
+}  // namespace sluice::rtp

@@ -1,6 +1,6 @@
-#include "relay/stream_stats.h"
+#include "rtp/stream_stats.h"
 
-namespace sluice::relay {
+namespace sluice::rtp {
 namespace {
 
 constexpr int64_t kMicrosPerSecond = 1'000'000;
@@ -104,4 +104,4 @@ StreamQuality StreamStats::Quality() const noexcept {
   return quality;
 }
 
-}  // namespace sluice::relay
+}  // namespace sluice::rtp

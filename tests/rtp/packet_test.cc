@@ -1,4 +1,4 @@
-#include "relay/rtp.h"
+#include "rtp/packet.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 #include "gtest/gtest.h"
 
-namespace sluice::relay {
+namespace sluice::rtp {
 namespace {
 
 using Bytes = std::vector<uint8_t>;
@@ -111,6 +111,35 @@ TEST(ParseRtp, ReadsTheFixedPart) {
   EXPECT_EQ(header->sequence, 0x1234);
   EXPECT_EQ(header->timestamp, 0x89abcdefu);
   EXPECT_EQ(header->ssrc, 0xfedcba98u);
+}
+
+TEST(RtpPayload, IsWhatIsBetweenTheHeaderAndThePadding) {
+  Bytes packet = Packet({0x80}, 15, {1, 2, 3});
+  const auto payload = [&] {
+    EXPECT_TRUE(ParseRtp(packet).has_value());
+    const auto octets = RtpPayload(packet);
+    return Bytes(octets.begin(), octets.end());
+  };
+  EXPECT_EQ(payload(), (Bytes{1, 2, 3}));
+  // One CSRC, an extension of one word, padding of two.
+  packet = Packet(
+      {0xb1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 0, 0, 0, 1, 8, 8, 8},
+      29, {1, 2, 3, 0, 2});
+  EXPECT_EQ(payload(), (Bytes{1, 2, 3}));
+  packet = Packet({0xa0}, 40, {28});
+  EXPECT_EQ(payload(), Bytes{});
+  packet = Packet({0x80}, 12);
+  EXPECT_EQ(payload(), Bytes{});
+}
+
+TEST(WriteRtpHeader, IsReadAsItWasWritten) {
+  Bytes packet(12);
+  WriteRtpHeader(
+      {.ssrc = 0xfedcba98, .timestamp = 0x89abcdef, .sequence = 0x1234},
+      {.payload_type = 0x65, .marker = true}, packet);
+  EXPECT_EQ(packet, (Bytes{0x80, 0xe5, 0x12, 0x34, 0x89, 0xab, 0xcd, 0xef, 0xfe,
+                           0xdc, 0xba, 0x98}));
+  EXPECT_EQ(PayloadType(packet), 0x65);
 }
 
 TEST(LooksLikeRtcp, TakesTypes192To223OfTheSecondOctet) {
@@ -325,4 +354,4 @@ TEST(ReadRtcpReports, SurvivesACutAtEveryOctet) {
 }
 
 }  // namespace
-}  // namespace sluice::relay
+}  // namespace sluice::rtp

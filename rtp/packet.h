@@ -1,14 +1,14 @@
-#ifndef SLUICE_RELAY_RTP_H_
-#define SLUICE_RELAY_RTP_H_
+#ifndef SLUICE_RTP_PACKET_H_
+#define SLUICE_RTP_PACKET_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 
-namespace sluice::relay {
+namespace sluice::rtp {
 
-// What the relay needs of the fixed part of an RTP packet (RFC 3550 5.1), in
+// What is needed of the fixed part of an RTP packet (RFC 3550 5.1), in
 // host order.
 //
 //    0                   1                   2                   3
@@ -65,6 +65,23 @@ inline std::optional<RtpHeader> ParseSrtp(
   return ParseRtp(packet, internal::Padding::kEnciphered);
 }
 
+// The second octet: RTP's payload type. REQUIRES: packet.size() >= 2.
+inline uint8_t PayloadType(std::span<const uint8_t> packet) noexcept {
+  return packet[1] & 0x7f;
+}
+// What is behind CSRCs and extension and before the padding. REQUIRES:
+// ParseRtp(packet).
+std::span<const uint8_t> RtpPayload(std::span<const uint8_t> packet) noexcept;
+
+struct RtpSending {
+  uint8_t payload_type = 0;  // 0..127
+  bool marker = false;
+};
+// The fixed part, without CSRCs and extension, into the first kRtpHeaderBytes
+// of `packet`. REQUIRES: it is as long.
+void WriteRtpHeader(const RtpHeader& header, RtpSending sending,
+                    std::span<uint8_t> packet) noexcept;
+
 // Whether it is, and the sequence number, in one word; 0 for what is no RTP.
 // Of a packet that was found valid.
 inline constexpr uint32_t kSequenceKnown = 1 << 16;
@@ -85,14 +102,17 @@ inline bool LooksLikeRtcp(std::span<const uint8_t> packet) noexcept {
 // datagram.
 bool ValidRtcp(std::span<const uint8_t> packet) noexcept;
 
-// What of a compound RTCP packet the relay's books need.
+// What of a compound RTCP packet a stream's books need.
 struct RtcpReports {
   struct SenderInfo {
     uint32_t ssrc = 0;
     uint32_t ntp_middle = 0;  // the middle 32 bits of the NTP timestamp
   };
   struct Block {
-    uint32_t ssrc = 0;  // whom it reports on
+    uint32_t ssrc = 0;          // whom it reports on
+    uint8_t fraction_lost = 0;  // of 256, since the report before
+    int32_t packets_lost = 0;   // of all; 24 bits with a sign
+    uint32_t jitter = 0;        // in RTP units
     uint32_t lsr = 0;
     uint32_t dlsr = 0;
   };
@@ -108,6 +128,6 @@ inline constexpr int kRtcpPacketsMax = 16;
 // thing that is not a whole RTCP packet.
 RtcpReports ReadRtcpReports(std::span<const uint8_t> packet) noexcept;
 
-}  // namespace sluice::relay
+}  // namespace sluice::rtp
 
-#endif  // SLUICE_RELAY_RTP_H_
+#endif  // SLUICE_RTP_PACKET_H_

@@ -1,4 +1,4 @@
-#include "relay/stream_stats.h"
+#include "rtp/stream_stats.h"
 
 #include <algorithm>
 #include <atomic>
@@ -12,7 +12,7 @@
 
 #include "gtest/gtest.h"
 
-namespace sluice::relay {
+namespace sluice::rtp {
 namespace {
 
 constexpr uint32_t kHz = 8000;
@@ -590,4 +590,4 @@ TEST(StreamStats, CanBeReadWhileItIsWritten) {
 }
 
 }  // namespace
-}  // namespace sluice::relay
+}  // namespace sluice::rtp

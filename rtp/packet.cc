@@ -1,6 +1,6 @@
-#include "relay/rtp.h"
+#include "rtp/packet.h"
 
-namespace sluice::relay {
+namespace sluice::rtp {
 namespace {
 
 using internal::LoadBe16;
@@ -27,7 +27,12 @@ void ReadBlocks(std::span<const uint8_t> blocks, int count,
                 RtcpReports* reports) noexcept {
   while (count-- > 0 && blocks.size() >= kBlockBytes &&
          reports->block_count < RtcpReports::kBlocks) {
+    // The shift back brings the sign of 24 bits along.
+    const auto lost = static_cast<int32_t>(LoadBe32(&blocks[4]) << 8) >> 8;
     reports->blocks[reports->block_count++] = {.ssrc = LoadBe32(&blocks[0]),
+                                               .fraction_lost = blocks[4],
+                                               .packets_lost = lost,
+                                               .jitter = LoadBe32(&blocks[12]),
                                                .lsr = LoadBe32(&blocks[16]),
                                                .dlsr = LoadBe32(&blocks[20])};
     blocks = blocks.subspan(kBlockBytes);
@@ -54,7 +59,41 @@ void ReadReport(std::span<const uint8_t> packet,
   }
 }
 
+// Where the payload begins, for a packet of which this is known to be inside.
+size_t HeaderLength(std::span<const uint8_t> packet) noexcept {
+  size_t header = kRtpHeaderBytes + 4 * size_t{packet[0] & 0x0fu};
+  if ((packet[0] & 0x10) != 0) {
+    header += 4 + 4 * size_t{LoadBe16(&packet[header + 2])};
+  }
+  return header;
+}
+
+void StoreBe16(uint8_t* p, uint16_t value) noexcept {
+  p[0] = static_cast<uint8_t>(value >> 8);
+  p[1] = static_cast<uint8_t>(value);
+}
+void StoreBe32(uint8_t* p, uint32_t value) noexcept {
+  StoreBe16(p, static_cast<uint16_t>(value >> 16));
+  StoreBe16(p + 2, static_cast<uint16_t>(value));
+}
+
 }  // namespace
+
+std::span<const uint8_t> RtpPayload(std::span<const uint8_t> packet) noexcept {
+  const size_t padding = (packet[0] & 0x20) != 0 ? packet.back() : 0;
+  const size_t header = HeaderLength(packet);
+  return packet.subspan(header, packet.size() - header - padding);
+}
+
+void WriteRtpHeader(const RtpHeader& header, RtpSending sending,
+                    std::span<uint8_t> packet) noexcept {
+  packet[0] = 0x80;
+  packet[1] = static_cast<uint8_t>((sending.marker ? 0x80 : 0) |
+                                   (sending.payload_type & 0x7f));
+  StoreBe16(&packet[2], header.sequence);
+  StoreBe32(&packet[4], header.timestamp);
+  StoreBe32(&packet[8], header.ssrc);
+}
 
 bool internal::RtpPromisesKept(std::span<const uint8_t> packet,
                                Padding enciphered) noexcept {
@@ -87,4 +126,4 @@ RtcpReports ReadRtcpReports(std::span<const uint8_t> packet) noexcept {
   return reports;
 }
 
-}  // namespace sluice::relay
+}  // namespace sluice::rtp

@@ -1,9 +1,9 @@
-#include "relay/quality.h"
+#include "rtp/quality.h"
 
 #include <algorithm>
 #include <cmath>
 
-namespace sluice::relay {
+namespace sluice::rtp {
 namespace {
 
 constexpr double kRDefault = 93.2;
@@ -55,4 +55,4 @@ double EstimateMos(const MosInput& input) {
   return MosOfR(kRDefault - DelayImpairment(one_way_ms) - equipment);
 }
 
-}  // namespace sluice::relay
+}  // namespace sluice::rtp

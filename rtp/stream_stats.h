@@ -1,5 +1,5 @@
-#ifndef SLUICE_RELAY_STREAM_STATS_H_
-#define SLUICE_RELAY_STREAM_STATS_H_
+#ifndef SLUICE_RTP_STREAM_STATS_H_
+#define SLUICE_RTP_STREAM_STATS_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -7,9 +7,9 @@
 
 #include "base/cell.h"
 #include "base/types.h"
-#include "relay/rtp.h"
+#include "rtp/packet.h"
 
-namespace sluice::relay {
+namespace sluice::rtp {
 
 // What the RTP of one party says about the road from it to us. A copy, for
 // anyone.
@@ -146,6 +146,6 @@ inline void StreamStats::OnRtp(const RtpHeader& header,
   }
 }
 
-}  // namespace sluice::relay
+}  // namespace sluice::rtp
 
-#endif  // SLUICE_RELAY_STREAM_STATS_H_
+#endif  // SLUICE_RTP_STREAM_STATS_H_
