@@ -1,7 +1,6 @@
 #include "control/sip_service.h"
 
 #include <algorithm>
-#include <cstring>
 #include <ctime>
 #include <functional>
 #include <optional>
@@ -18,13 +17,10 @@
 #include "control/process.h"
 #include "control/sip_handlers.h"
 #include "control/target_policy.h"
-#include "sip/bad_frame.h"
 #include "sip/key_file.h"
 #include "sip/keys.h"
-#include "sip/leg.h"
 #include "sip/media_nat.h"
-#include "sip/resolver.h"
-#include "sip/router.h"
+#include "sip/stack.h"
 
 namespace sluice::control {
 namespace {
@@ -33,11 +29,6 @@ int64_t WallClock() { return static_cast<int64_t>(std::time(nullptr)); }
 
 absl::Status Bad(std::string what) {
   return absl::InvalidArgumentError(std::move(what));
-}
-
-std::string HostOf(const IpAddress& ip) {
-  const std::string text = ip.ToString();
-  return ip.is_v4() ? text : Cat("[", text, "]");
 }
 
 sip::PoolOptions PoolOf(const Config::SipPool& from) {
@@ -94,102 +85,80 @@ struct SipService::Parts {
   net::EventLoop& loop;
   const Config config;
   SipTrace trace;
-  std::function<bool(const Endpoint&)> allowed;  // messages to there
   std::unique_ptr<sip::Keys> keys;
-  sip::Legs legs;
-  std::unique_ptr<sip::Resolver> resolver;
-  std::unique_ptr<sip::Router> router;
-  std::unique_ptr<sip::Dispatcher> dispatcher;
+  std::unique_ptr<sip::Stack> stack;
   std::unique_ptr<sip::MediaRelay> relay;
   // `relay`, when it is another node's.
   const NatHelperClient* remote = nullptr;
   std::unique_ptr<sip::MediaNat> media;
   std::unique_ptr<SipHandlers> handlers;
 
-  absl::Status MakeLegs();
-  absl::Status MakeSockets();
+  absl::StatusOr<std::unique_ptr<sip::Leg>> MakeLeg(
+      const LegConfig& from) const;
+  absl::StatusOr<sip::LegTransport::Options> SocketsOf(
+      const LegConfig& from) const;
+  absl::Status MakeStack();
   absl::Status MakeRelay(SessionVerbs& verbs);
   absl::Status MakeHandlers();
 };
 
-absl::Status SipService::Parts::MakeLegs() {
-  for (const LegConfig& from : config.legs) {
-    auto leg = std::make_unique<sip::Leg>();
-    leg->index = static_cast<uint8_t>(legs.size());
-    leg->name = from.name;
-    for (const std::string& domain : from.domains) {
-      leg->domains.push_back(Lower(domain));
-    }
-    if (!from.outgoing_proxy.empty()) {
-      leg->outgoing_proxy_text = from.outgoing_proxy;
-      leg->outgoing_proxy = sip::Uri::Parse(leg->outgoing_proxy_text);
-      if (!leg->outgoing_proxy || !leg->outgoing_proxy->is_sip()) {
-        return Bad(
-            Cat("sip.leg \"", from.name, "\": outgoing_proxy is no SIP URI"));
-      }
-    }
-    for (const auto& [digits, domain] : from.prefix) {
-      leg->prefixes.push_back({.digits = digits, .domain = domain});
-    }
-    std::sort(leg->prefixes.begin(), leg->prefixes.end(),
-              [](const auto& a, const auto& b) {
-                return a.digits.size() > b.digits.size();
-              });
-    leg->anchor = from.anchor;
-    leg->trusted = from.trusted;
-    bool found = false;
-    for (const InterfaceConfig& interface : config.interfaces) {
-      if (interface.name == from.media) {
-        leg->media = interface.address;
-        found = true;
-      }
-    }
-    if (!found) {
-      return Bad(Cat("sip.leg \"", from.name, "\": media = \"", from.media,
-                     "\" is no relay.interface"));
-    }
-    legs.push_back(std::move(leg));
+absl::StatusOr<std::unique_ptr<sip::Leg>> SipService::Parts::MakeLeg(
+    const LegConfig& from) const {
+  auto leg = std::make_unique<sip::Leg>();
+  leg->name = from.name;
+  for (const std::string& domain : from.domains) {
+    leg->domains.push_back(Lower(domain));
   }
-  return absl::OkStatus();
+  if (!from.outgoing_proxy.empty()) {
+    leg->outgoing_proxy_text = from.outgoing_proxy;
+    leg->outgoing_proxy = sip::Uri::Parse(leg->outgoing_proxy_text);
+    if (!leg->outgoing_proxy || !leg->outgoing_proxy->is_sip()) {
+      return Bad(
+          Cat("sip.leg \"", from.name, "\": outgoing_proxy is no SIP URI"));
+    }
+  }
+  for (const auto& [digits, domain] : from.prefix) {
+    leg->prefixes.push_back({.digits = digits, .domain = domain});
+  }
+  std::sort(leg->prefixes.begin(), leg->prefixes.end(),
+            [](const auto& a, const auto& b) {
+              return a.digits.size() > b.digits.size();
+            });
+  leg->anchor = from.anchor;
+  leg->trusted = from.trusted;
+  bool found = false;
+  for (const InterfaceConfig& interface : config.interfaces) {
+    if (interface.name == from.media) {
+      leg->media = interface.address;
+      found = true;
+    }
+  }
+  if (!found) {
+    return Bad(Cat("sip.leg \"", from.name, "\": media = \"", from.media,
+                   "\" is no relay.interface"));
+  }
+  return leg;
 }
 
-absl::Status SipService::Parts::MakeSockets() {
-  for (size_t i = 0; i < legs.size(); ++i) {
-    const LegConfig& from = config.legs[i];
-    sip::Leg* leg = legs[i].get();
-    sip::LegTransport::Options options{.name = from.name,
-                                       .listen = {},
-                                       .dst = std::nullopt,
-                                       .connected = from.connected,
-                                       .pool = PoolOf(config.sip_pool),
-                                       .tls = {}};
-    options.tls.certificate = from.tls_certificate;
-    options.tls.key = from.tls_key;
-    options.tls.ca = from.tls_ca;
-    options.tls.client = from.tls_client;
-    for (const std::string& where : from.listen) {
-      const auto colon = where.find(':');
-      const auto transport =
-          sip::TransportOf(std::string_view(where).substr(0, colon));
-      const auto endpoint =
-          Endpoint::Parse(std::string_view(where).substr(colon + 1));
-      if (!transport || !endpoint) return Bad(Cat("sip.leg.listen ", where));
-      options.listen.emplace_back(*transport, *endpoint);
-    }
-    if (!from.dst.empty()) options.dst = Endpoint::Parse(from.dst);
-    leg->sockets = std::make_unique<sip::LegTransport>(
-        loop, std::move(options),
-        [this, leg](const sip::Peer& peer, std::string_view octets) {
-          dispatcher->OnMessage(*leg, peer, octets);
-        });
-    leg->sockets->SetAnswerPolicy(allowed);
-    // It is no message: no chain sees it.
-    leg->sockets->SetRefuser(
-        [this](const sip::Peer& peer, std::string_view header, int code) {
-          return sip::AnswerToBadFrame(*keys, peer, header, code);
-        });
+absl::StatusOr<sip::LegTransport::Options> SipService::Parts::SocketsOf(
+    const LegConfig& from) const {
+  sip::LegTransport::Options options{.name = from.name,
+                                     .listen = {},
+                                     .dst = std::nullopt,
+                                     .connected = from.connected,
+                                     .pool = PoolOf(config.sip_pool),
+                                     .tls = {}};
+  options.tls.certificate = from.tls_certificate;
+  options.tls.key = from.tls_key;
+  options.tls.ca = from.tls_ca;
+  options.tls.client = from.tls_client;
+  for (const std::string& where : from.listen) {
+    const auto listener = sip::ParseListener(where);
+    if (!listener) return Bad(Cat("sip.leg.listen ", where));
+    options.listen.push_back(*listener);
   }
-  return absl::OkStatus();
+  if (!from.dst.empty()) options.dst = Endpoint::Parse(from.dst);
+  return options;
 }
 
 absl::Status SipService::Parts::MakeRelay(SessionVerbs& verbs) {
@@ -210,13 +179,60 @@ absl::Status SipService::Parts::MakeHandlers() {
       SipHandlers::World{.loop = loop,
                          .config = config,
                          .keys = *keys,
-                         .router = *router,
-                         .dispatcher = *dispatcher,
+                         .router = stack->router(),
+                         .dispatcher = stack->dispatcher(),
                          .media = *media});
+  const sip::Legs& legs = stack->legs();
   for (size_t i = 0; i < legs.size(); ++i) {
     ASSIGN_OR_RETURN(auto chain, handlers->Chain(config.legs[i].chain));
-    dispatcher->SetChain(*legs[i], std::move(chain));
+    stack->dispatcher().SetChain(*legs[i], std::move(chain));
   }
+  return absl::OkStatus();
+}
+
+absl::Status SipService::Parts::MakeStack() {
+  std::vector<sip::Stack::LegPlan> plans;
+  for (const LegConfig& from : config.legs) {
+    sip::Stack::LegPlan plan{.advertise = from.advertise};
+    ASSIGN_OR_RETURN(plan.leg, MakeLeg(from));
+    ASSIGN_OR_RETURN(plan.sockets, SocketsOf(from));
+    plans.push_back(std::move(plan));
+  }
+  // The media's rules hold for messages, too (M5, P16): strangers choose where
+  // both go.
+  TargetPolicy::Options targets;
+  targets.deny = Networks(config.relay.deny_targets);
+  targets.listeners = ManagerOptions(config).listeners;
+  for (const InterfaceConfig& interface : config.interfaces) {
+    targets.own.push_back(interface.address);
+  }
+  for (const sip::Stack::LegPlan& plan : plans) {
+    for (const auto& [transport, own] : plan.sockets.listen) {
+      targets.own.push_back(own.ip);
+    }
+  }
+  sip::Router::Options routes{
+      .domains = {},
+      .domain2proxy = {},
+      .allowed = [policy =
+                      TargetPolicy(std::move(targets))](const Endpoint& to) {
+        return policy
+            .Check(to.ip, to.port.host(), 1,
+                   [](const Endpoint&) { return false; })
+            .ok();
+      }};
+  for (const std::string& d : config.sip.domains) {
+    routes.domains.push_back(Lower(d));
+  }
+  for (const auto& [domain, proxy] : config.sip.domain2proxy) {
+    const auto uri = sip::Uri::Parse(proxy);
+    if (!uri || !uri->is_sip()) {
+      return Bad(Cat("sip.domain2proxy: ", proxy, " is no SIP URI"));
+    }
+    routes.domain2proxy.emplace_back(Lower(domain), proxy);
+  }
+  ASSIGN_OR_RETURN(stack, sip::Stack::Create(loop, *keys, std::move(plans),
+                                             std::move(routes)));
   return absl::OkStatus();
 }
 
@@ -229,75 +245,19 @@ absl::StatusOr<std::unique_ptr<SipService>> SipService::Create(
   auto parts = std::make_unique<Parts>(loop, config);
   ASSIGN_OR_RETURN(sip::Keys keys, FirstKeys(config));
   parts->keys = std::make_unique<sip::Keys>(std::move(keys));
-  RETURN_IF_ERROR(parts->MakeLegs());
-  // Nodes that share keys draw alike, and so does this one after a restart:
-  // the ACK of a call goes where its INVITE went.
-  sip::Resolver::Options names;
-  const std::string seed = parts->keys->Derive("resolver");
-  std::memcpy(&names.seed, seed.data(), sizeof names.seed);
-  ASSIGN_OR_RETURN(parts->resolver, sip::Resolver::Create(loop, names));
-  // The media's rules hold for messages, too (M5, P16): strangers choose where
-  // both go.
-  TargetPolicy::Options targets;
-  targets.deny = Networks(config.relay.deny_targets);
-  targets.listeners = ManagerOptions(config).listeners;
-  for (const InterfaceConfig& interface : config.interfaces) {
-    targets.own.push_back(interface.address);
-  }
-  for (const LegConfig& leg : config.legs) {
-    for (const std::string& where : leg.listen) {
-      const auto own = Endpoint::Parse(std::string_view(where).substr(4));
-      if (own) targets.own.push_back(own->ip);
-    }
-  }
-  parts->allowed = [policy =
-                        TargetPolicy(std::move(targets))](const Endpoint& to) {
-    return policy
-        .Check(to.ip, to.port.host(), 1, [](const Endpoint&) { return false; })
-        .ok();
-  };
-  sip::Router::Options routes{
-      .domains = {}, .domain2proxy = {}, .allowed = parts->allowed};
-  for (const std::string& d : config.sip.domains) {
-    routes.domains.push_back(Lower(d));
-  }
-  for (const auto& [domain, proxy] : config.sip.domain2proxy) {
-    const auto uri = sip::Uri::Parse(proxy);
-    if (!uri || !uri->is_sip()) {
-      return Bad(Cat("sip.domain2proxy: ", proxy, " is no SIP URI"));
-    }
-    routes.domain2proxy.emplace_back(Lower(domain), proxy);
-  }
-  parts->router = std::make_unique<sip::Router>(
-      parts->legs, parts->resolver.get(), std::move(routes));
-  parts->dispatcher = std::make_unique<sip::Dispatcher>(
-      parts->legs, *parts->keys, [l = &loop] { return l->now(); });
-  RETURN_IF_ERROR(parts->MakeSockets());
+  RETURN_IF_ERROR(parts->MakeStack());
   RETURN_IF_ERROR(parts->MakeRelay(verbs));
   RETURN_IF_ERROR(parts->MakeHandlers());
   if (parts->trace.size() > 0) {
-    parts->dispatcher->SetTrace([p = parts.get()](const sip::SipTrace& seen) {
-      p->trace.Add(seen, p->loop.now());
-    });
+    parts->stack->dispatcher().SetTrace(
+        [p = parts.get()](const sip::SipTrace& seen) {
+          p->trace.Add(seen, p->loop.now());
+        });
   }
   return std::unique_ptr<SipService>(new SipService(std::move(parts)));
 }
 
-absl::Status SipService::Listen() {
-  for (size_t i = 0; i < parts_->legs.size(); ++i) {
-    sip::Leg& leg = *parts_->legs[i];
-    RETURN_IF_ERROR(leg.sockets->Listen());
-    const IpAddress advertise = parts_->config.legs[i].advertise;
-    for (const auto& [transport, bound] : leg.sockets->listeners()) {
-      leg.addresses.push_back(
-          {.transport = transport,
-           .bound = bound,
-           .host = HostOf(advertise == IpAddress() ? bound.ip : advertise),
-           .port = bound.port.host()});
-    }
-  }
-  return absl::OkStatus();
-}
+absl::Status SipService::Listen() { return parts_->stack->Listen(); }
 
 absl::Status SipService::Reload() {
   // All files are read before any of them is used.
@@ -306,11 +266,11 @@ absl::Status SipService::Reload() {
                    sip::Keys::Load(parts_->config.sip.key_file));
   ASSIGN_OR_RETURN(auto users, parts_->handlers->LoadUsers());
   std::vector<std::shared_ptr<const sip::TlsContext>> tls;
-  for (const auto& leg : parts_->legs) {
+  for (const auto& leg : parts_->stack->legs()) {
     ASSIGN_OR_RETURN(tls.emplace_back(), leg->sockets->LoadTls());
   }
   for (size_t i = 0; i < tls.size(); ++i) {
-    parts_->legs[i]->sockets->UseTls(std::move(tls[i]));
+    parts_->stack->legs()[i]->sockets->UseTls(std::move(tls[i]));
   }
   // Without a file a new key would end every dialog that is up.
   if (!parts_->config.sip.key_file.empty()) *parts_->keys = std::move(keys);
@@ -331,8 +291,8 @@ void SipService::Flush() {
 
 std::vector<SipService::LegView> SipService::Legs() const {
   std::vector<LegView> views;
-  for (size_t i = 0; i < parts_->legs.size(); ++i) {
-    const sip::Leg& leg = *parts_->legs[i];
+  for (size_t i = 0; i < parts_->stack->legs().size(); ++i) {
+    const sip::Leg& leg = *parts_->stack->legs()[i];
     LegView view{.name = leg.name,
                  .chain = parts_->config.legs[i].chain,
                  .connections = leg.sockets->connections()};
@@ -473,7 +433,7 @@ Values ValuesOf(const NatHelperClient::Counters& c) {
 
 std::vector<SipService::Number> SipService::Numbers() const {
   std::vector<Number> out;
-  AddDispatcher(parts_->dispatcher->counters(), &out);
+  AddDispatcher(parts_->stack->dispatcher().counters(), &out);
   for (const LegView& leg : Legs()) {
     for (const auto& [name, value] : leg.counters) {
       out.push_back({Cat("sip_transport_", name),
@@ -493,7 +453,7 @@ std::vector<SipService::Number> SipService::Numbers() const {
   AddValues("media", "Of session descriptions",
             ValuesOf(parts_->media->counters()), &out);
   AddValues("resolver", "Of the search for names",
-            ValuesOf(parts_->resolver->counters()), &out);
+            ValuesOf(parts_->stack->resolver().counters()), &out);
   if (const sip::LocationStore* store = parts_->handlers->store()) {
     AddValues("location", "Of the registrations' store",
               ValuesOf(store->counters()), &out);
