@@ -92,15 +92,6 @@ bool SameResponse(std::string_view expected, std::string given) {
          CRYPTO_memcmp(expected.data(), given.data(), given.size()) == 0;
 }
 
-std::string Quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + '"';
-}
-
 // The parameters of a value of scheme Digest for this realm.
 std::optional<AuthValue> ParseFor(std::string_view realm,
                                   std::string_view value) {
@@ -154,9 +145,9 @@ std::vector<std::string> Digest::Challenges(bool stale, Micros now) {
   std::vector<std::string> challenges;
   for (const DigestAlgorithm algorithm : options_.algorithms) {
     std::string value =
-        Cat("Digest realm=", Quoted(options_.realm), ", nonce=", Quoted(nonce));
+        Cat("Digest realm=", Quote(options_.realm), ", nonce=", Quote(nonce));
     if (!options_.opaque.empty()) {
-      Append(&value, ", opaque=", Quoted(options_.opaque));
+      Append(&value, ", opaque=", Quote(options_.opaque));
     }
     Append(&value, ", algorithm=", NameOf(algorithm), ", qop=\"auth\"",
            stale ? ", stale=true" : "");

@@ -174,13 +174,17 @@ void Dispatcher::OnResponse(Leg& leg, const Peer& from, Refusal refusal) {
 }
 
 Dispatcher::Owed Dispatcher::Owe(const Incoming& in) const {
+  return Owe(in, TagOf(keys_, in.message, in.via));
+}
+
+Dispatcher::Owed Dispatcher::Owe(const Incoming& in,
+                                 std::string_view to_tag) const {
   const Message& request = in.message;
   const Via& via = *request.top_via();
-  Owed owed{
-      .leg = &in.leg,
-      .to = in.from,
-      .headers = ReplyHeaders(request, in.via, TagOf(keys_, request, in.via)),
-      .call_id = std::string(request.call_id())};
+  Owed owed{.leg = &in.leg,
+            .to = in.from,
+            .headers = ReplyHeaders(request, in.via, to_tag),
+            .call_id = std::string(request.call_id())};
   if (in.from.transport != Transport::kUdp) {
     owed.transaction = TransactionOf(request, via);
     return owed;
@@ -209,6 +213,10 @@ void Dispatcher::Reply(const Owed& owed, int code, std::string_view reason,
     octets = MakeReply(owed.headers, code, reason, extra);
     ++counters_.replies_cut;
   }
+  Send(owed, std::move(octets), code);
+}
+
+void Dispatcher::Send(const Owed& owed, std::string octets, int code) {
   Trace(false, *owed.leg, owed.to, octets, owed.call_id);
   owed.leg->sockets->Send(
       owed.to, std::move(octets), owed.transaction, /*response=*/true, "",

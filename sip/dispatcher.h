@@ -97,10 +97,13 @@ class Dispatcher final {
     std::string transaction{};  // "" by UDP
     size_t octets_max = SIZE_MAX;
   };
-  // REQUIRES: not an ACK.
-  Owed Owe(const Incoming& in) const;
+  // `to_tag`: where the request has none. REQUIRES: not an ACK.
+  Owed Owe(const Incoming& in, std::string_view to_tag) const;
+  Owed Owe(const Incoming& in) const;  // with TagOf (sip/reply.h)
   void Reply(const Owed& owed, int code, std::string_view reason,
              std::string_view extra = {});
+  // A whole response, whatever its length.
+  void Send(const Owed& owed, std::string octets, int code);
   // The next of `hops` is tried when one refuses (a connection that cannot be
   // made, a datagram that the kernel does not take); nobody hears whether a
   // datagram arrived. `failed`, if none took it: before this returns when all

@@ -71,6 +71,26 @@ std::string Unquote(std::string_view text) {
   return out;
 }
 
+std::string Quote(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\' || static_cast<uint8_t>(c) < ' ') out += '\\';
+    out += c;
+  }
+  out += '"';
+  return out;
+}
+
+uint16_t Qvalue(std::string_view q) {
+  if (q.empty() || q[0] != '0' || (q.size() > 1 && q[1] != '.')) return 1000;
+  uint16_t value = 0, unit = 100;
+  for (size_t i = 2; i < q.size() && i < 5; ++i, unit /= 10) {
+    if (q[i] < '0' || q[i] > '9') return 1000;
+    value = static_cast<uint16_t>(value + (q[i] - '0') * unit);
+  }
+  return value;
+}
+
 std::string_view NameOf(Transport transport) {
   return kTransportNames[static_cast<size_t>(transport)];
 }

@@ -57,6 +57,10 @@ std::optional<Params> Params::Parse(std::string_view text, Visit&& visit) {
 }
 // "a \"quoted\" one" without quotes and escapes; other text as it is.
 std::string Unquote(std::string_view text);
+// The other way: quotes, backslashes and control octets get a backslash.
+std::string Quote(std::string_view text);
+// "0.25" in thousandths (RFC 3261 25.1 qvalue); what is no qvalue counts as 1.
+uint16_t Qvalue(std::string_view q);
 
 enum class Transport : uint8_t { kUdp, kTcp, kTls };
 std::string_view NameOf(Transport transport);  // "UDP", "TCP", "TLS"

@@ -10,31 +10,10 @@
 namespace sluice::sip {
 namespace {
 
-// "0.25" in thousandths (RFC 3261 25.1 qvalue); what is no qvalue counts as 1.
-uint16_t Thousandths(std::string_view q) {
-  if (q.empty() || q[0] != '0' || (q.size() > 1 && q[1] != '.')) return 1000;
-  uint16_t value = 0, unit = 100;
-  for (size_t i = 2; i < q.size() && i < 5; ++i, unit /= 10) {
-    if (q[i] < '0' || q[i] > '9') return 1000;
-    value = static_cast<uint16_t>(value + (q[i] - '0') * unit);
-  }
-  return value;
-}
-
 std::string QText(uint16_t q) {
   if (q >= 1000) return "1.0";
   std::string digits = Cat(q);
   return Cat("0.", std::string(3 - digits.size(), '0'), digits);
-}
-
-std::string Quote(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\' || static_cast<uint8_t>(c) < ' ') out += '\\';
-    out += c;
-  }
-  out += '"';
-  return out;
 }
 
 // What is kept of a contact is a stranger's text (security P12).
@@ -170,7 +149,7 @@ std::optional<Registrar::Refuse> Registrar::ReadWishes(
       return false;
     }
     wish.expires = std::min<int64_t>(wish.expires, options_.max_expires);
-    wish.q = Thousandths(contact->params.Get("q").value_or("1"));
+    wish.q = Qvalue(contact->params.Get("q").value_or("1"));
     wish.instance = Unquote(contact->params.Get("+sip.instance").value_or(""));
     wish.reg_id = std::string(contact->params.Get("reg-id").value_or(""));
     wishes->push_back(std::move(wish));

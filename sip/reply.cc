@@ -80,6 +80,8 @@ std::optional<Peer> PeerOfVia(const Via& via) {
 
 std::string_view ReasonOf(int code) {
   switch (code) {
+    case 180: return "Ringing";
+    case 183: return "Session Progress";
     case 200: return "OK";
     case 302: return "Moved Temporarily";
     case 400: return "Bad Request";
@@ -90,6 +92,7 @@ std::string_view ReasonOf(int code) {
     case 407: return "Proxy Authentication Required";
     case 408: return "Request Timeout";
     case 413: return "Request Entity Too Large";
+    case 415: return "Unsupported Media Type";
     case 416: return "Unsupported URI Scheme";
     case 420: return "Bad Extension";
     case 423: return "Interval Too Brief";
@@ -97,10 +100,16 @@ std::string_view ReasonOf(int code) {
     case 481: return "Call/Transaction Does Not Exist";
     case 482: return "Loop Detected";
     case 483: return "Too Many Hops";
+    case 486: return "Busy Here";
+    case 487: return "Request Terminated";
     case 488: return "Not Acceptable Here";
+    case 491: return "Request Pending";
     case 500: return "Server Internal Error";
     case 503: return "Service Unavailable";
+    case 504: return "Server Time-out";
     case 505: return "Version Not Supported";
+    case 600: return "Busy Everywhere";
+    case 603: return "Decline";
     default:
       return code < 200   ? "Progress"
              : code < 300 ? "OK"

@@ -1,12 +1,9 @@
 #include "sip/router.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "base/net/fd.h"
 #include "base/net/socket.h"
 #include "sip/host.h"
 
@@ -44,6 +41,10 @@ Router::Router(Legs& legs, Resolver* resolver, Options options)
       proxied_.push_back({.domain = domain, .proxy = *proxy});
     }
   }
+}
+
+void Router::AddDomain(std::string domain) {
+  options_.domains.push_back(std::move(domain));
 }
 
 bool Router::IsOurDomain(std::string_view host) const {
@@ -212,20 +213,11 @@ std::optional<IpAddress> Router::SourceFor(const Endpoint& to) {
   if (const auto it = sources_.find(to.ip); it != sources_.end()) {
     return it->second;
   }
-  // Connecting a datagram socket sends nothing; it makes the system choose.
-  const net::Fd probe(::socket(to.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_storage address;
-  const socklen_t length = to.ToSockaddr(to.family(), &address);
-  if (!probe || length == 0 ||
-      ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
-                length) != 0) {
-    return std::nullopt;
-  }
-  const auto local = net::LocalEndpoint(probe.get());
-  if (!local.ok()) return std::nullopt;
+  const auto source = net::SourceTowards(to);
+  if (!source.ok()) return std::nullopt;
   if (sources_.size() >= kSourcesMax) sources_.clear();
-  sources_.emplace(to.ip, local->ip);
-  return local->ip;
+  sources_.emplace(to.ip, *source);
+  return *source;
 }
 
 }  // namespace sluice::sip

@@ -53,6 +53,8 @@ class Router {
 
   Router(Legs& legs, Resolver* resolver, Options options);
 
+  // Another one of ours, lower case.
+  void AddDomain(std::string domain);
   bool IsOurDomain(std::string_view host) const;
   // The leg that serves the domain best, or null.
   Leg* LegOfDomain(std::string_view host) const;
@@ -84,7 +86,7 @@ class Router {
 
   Legs& legs_;
   Resolver* resolver_;
-  const Options options_;
+  Options options_;
   struct Proxied {
     std::string_view domain;
     Uri proxy{};

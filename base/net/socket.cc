@@ -284,6 +284,15 @@ absl::StatusOr<Fd> ListenUnix(const std::string& path, int mode, int backlog) {
   return fd;
 }
 
+absl::StatusOr<IpAddress> SourceTowards(const Endpoint& to) {
+  // Connecting a datagram socket sends nothing; it makes the system choose.
+  const Fd probe(::socket(to.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!probe) return ErrnoStatus(errno, "socket");
+  RETURN_IF_ERROR(ConnectUdp(probe.get(), to));
+  ASSIGN_OR_RETURN(const Endpoint local, LocalEndpoint(probe.get()));
+  return local.ip;
+}
+
 absl::StatusOr<Endpoint> LocalEndpoint(int fd) {
   sockaddr_storage address{};
   socklen_t length = sizeof(address);

@@ -44,6 +44,10 @@ absl::Status SocketError(int fd, std::string_view what);
 // folder of the path is made (0700). An abstract or over-long path is refused.
 absl::StatusOr<Fd> ListenUnix(const std::string& path, int mode, int backlog);
 
+// The address from which the system's routes send to `to`. Unavailable: there
+// is no way. Sends nothing.
+absl::StatusOr<IpAddress> SourceTowards(const Endpoint& to);
+
 // The address a socket is bound to.
 absl::StatusOr<Endpoint> LocalEndpoint(int fd);
 

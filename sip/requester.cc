@@ -1,0 +1,285 @@
+#include "sip/requester.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/text.h"
+#include "sip/fields.h"
+#include "sip/reply.h"
+
+namespace sluice::sip {
+
+struct Requester::Request {
+  Plan plan;
+  // Where it goes now.
+  std::string uri{};    // by redirection; "" : as planned
+  std::string route{};  // of a 305
+  absl::InlinedVector<Router::Way, 1> ways{};
+  size_t way = 0;
+  Transactions::Id transaction = 0;
+  bool provisional = false;
+  // Redirections.
+  struct Contact {
+    uint16_t q = 1000;  // thousandths
+    std::string uri{};
+    bool proxy = false;  // of a 305
+  };
+  std::vector<Contact> contacts{};  // yet to be tried, best last
+  std::vector<std::string> seen{};
+  int redirects = 0;
+  bool answered = false;   // 2xx to an INVITE: there may be more of them
+  bool cancelled = false;  // taken back
+  net::EventLoop::TimerId timer = 0;
+};
+
+Requester::Requester(net::EventLoop& loop, Router& router,
+                     Transactions& transactions)
+    : loop_(loop), router_(router), transactions_(transactions) {}
+
+Requester::~Requester() {
+  for (const auto& [id, request] : requests_) {
+    loop_.Cancel(request->timer);
+    transactions_.Abandon(request->transaction);
+  }
+}
+
+Requester::Request* Requester::Find(Id id) {
+  const auto it = requests_.find(id);
+  return it == requests_.end() ? nullptr : it->second.get();
+}
+
+Requester::Id Requester::Start(Plan plan) {
+  const Id id = ++last_;
+  auto request = std::make_unique<Request>();
+  request->plan = std::move(plan);
+  const std::string next_hop = request->plan.next_hop;
+  request->seen.push_back(request->plan.uri);
+  requests_.emplace(id, std::move(request));
+  Resolve(id, next_hop);
+  return id;
+}
+
+void Requester::Resolve(Id id, const std::string& next_hop) {
+  const auto uri = Uri::Parse(next_hop);
+  if (!uri || !uri->is_sip()) {
+    return OnWays(id, absl::InvalidArgumentError("no SIP URI to send it to"));
+  }
+  const Request* const request = Find(id);
+  router_.Find(*uri, request->plan.leg, request->plan.call_id,
+               [this, id](Router::Ways ways) { OnWays(id, std::move(ways)); });
+}
+
+void Requester::OnWays(Id id, Router::Ways ways) {
+  Request* const request = Find(id);
+  if (request == nullptr) return;
+  if (ways.ok() && !request->cancelled) {
+    request->ways = *std::move(ways);
+    request->way = 0;
+    return Send(id);
+  }
+  if (!request->cancelled && NextContact(id)) return;
+  const int code = request->cancelled                        ? 487
+                   : absl::IsNotFound(ways.status())         ? 404
+                   : absl::IsDeadlineExceeded(ways.status()) ? 408
+                                                             : 503;
+  Fail(id, code,
+       request->cancelled ? std::string_view("Request Terminated")
+                          : std::string_view(ways.status().message().data(),
+                                             ways.status().message().size()));
+}
+
+// In the next turn: nobody is called out of what he has called himself.
+void Requester::Fail(Id id, int code, std::string_view reason) {
+  Request* const request = Find(id);
+  request->transaction = 0;
+  loop_.Cancel(request->timer);
+  request->timer =
+      loop_.After(Micros(), [this, id, code, reason = std::string(reason)] {
+        const auto it = requests_.find(id);
+        if (it == requests_.end()) return;
+        const auto failed = std::move(it->second->plan.failed);
+        requests_.erase(it);
+        if (failed) failed(code, reason);
+      });
+}
+
+void Requester::Send(Id id) {
+  Request* const request = Find(id);
+  const Plan& plan = request->plan;
+  const Router::Way& way = request->ways[request->way];
+  const Leg::Address* const own = way.leg->Find(
+      way.destination.transport, way.destination.address.ip.is_v4());
+  std::string credentials;
+  if (plan.challenges != nullptr) {
+    credentials = plan.challenges->Lines(
+        plan.method, request->uri.empty() ? plan.uri : request->uri);
+  }
+  request->provisional = false;
+  const OutgoingRequest text = plan.write(Attempt{.leg = *way.leg,
+                                                  .own = *own,
+                                                  .uri = request->uri,
+                                                  .route = request->route,
+                                                  .credentials = credentials});
+  request->transaction = transactions_.Send(
+      text, way,
+      {.response = [this, id](const Incoming& in) { OnResponse(id, in); },
+       .failed = [this, id](int code) { OnFailed(id, code); }});
+  if (request->transaction == 0) {
+    Fail(id, 503, "too many transactions of ours");
+  }
+}
+
+void Requester::OnFailed(Id id, int code) {
+  Request* const request = Find(id);
+  if (request == nullptr) return;
+  request->transaction = 0;
+  if (request->cancelled) return Fail(id, 487, "Request Terminated");
+  if (request->way + 1 < request->ways.size()) {
+    ++request->way;
+    return Send(id);
+  }
+  if (NextContact(id)) return;
+  Fail(id, code,
+       code == 408 ? std::string_view("nobody answered")
+                   : std::string_view("it could not be sent"));
+}
+
+void Requester::OnResponse(Id id, const Incoming& in) {
+  Request* const request = Find(id);
+  if (request == nullptr) return;
+  const int status = in.message.status();
+  // A copy: what is called may end the request.
+  const auto response = request->plan.response;
+  if (status >= 200 && status != 401 && status != 407 &&
+      request->plan.challenges != nullptr) {
+    request->plan.challenges->Accepted();
+  }
+  if (status < 200) {
+    request->provisional = true;
+    if (request->cancelled) transactions_.Cancel(request->transaction);
+    if (response) response(in);
+    return;
+  }
+  if (status < 300) {
+    // More of them may come to an INVITE, of other branches: the transaction
+    // says when there will be none.
+    if (in.message.method() != Method::kInvite) {
+      requests_.erase(id);
+    } else {
+      request->answered = true;
+      loop_.Cancel(request->timer);
+      request->timer = loop_.After(Micros(64 * transactions_.timers().t1.us()),
+                                   [this, id] { requests_.erase(id); });
+    }
+    if (response) response(in);
+    return;
+  }
+  if (!request->cancelled) {
+    if ((status == 401 || status == 407) &&
+        request->plan.challenges != nullptr &&
+        request->plan.challenges->Take(in.message, request->plan.credentials)) {
+      return Send(id);
+    }
+    if (status == 503 && request->way + 1 < request->ways.size()) {
+      ++request->way;
+      return Send(id);
+    }
+    if (request->plan.follow && status < 400 &&
+        Redirect(*request, in.message) && NextContact(id)) {
+      return;
+    }
+    // One of several contacts did not want it.
+    if (status >= 300 && status < 600 && status != 401 && status != 407 &&
+        NextContact(id)) {
+      return;
+    }
+  }
+  loop_.Cancel(request->timer);
+  requests_.erase(id);
+  if (response) response(in);
+}
+
+bool Requester::Redirect(Request& request, const Message& response) {
+  const int status = response.status();
+  if (status != 301 && status != 302 && status != 305) return false;
+  if (++request.redirects > kRedirectsMax) return false;
+  std::vector<Request::Contact> found;
+  response.ForEach(HeaderId::kContact, [&](std::string_view value) {
+    const auto contact = NameAddr::Parse(value);
+    if (!contact || !contact->uri.is_sip()) return true;
+    // The party's own wish of header fields (?Subject=..) is not ours.
+    std::string uri(contact->uri_text.substr(0, contact->uri_text.find('?')));
+    if (std::find(request.seen.begin(), request.seen.end(), uri) !=
+        request.seen.end()) {
+      return true;  // no circles
+    }
+    const uint16_t q = Qvalue(contact->params.Get("q").value_or("1"));
+    request.seen.push_back(uri);
+    found.push_back({.q = q, .uri = std::move(uri), .proxy = status == 305});
+    return found.size() < kContactsMax;
+  });
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.q > b.q; });
+  std::reverse(found.begin(), found.end());
+  request.contacts.insert(request.contacts.end(), found.begin(), found.end());
+  return !found.empty();
+}
+
+bool Requester::NextContact(Id id) {
+  Request* const request = Find(id);
+  if (request->contacts.empty() || request->cancelled) return false;
+  const Request::Contact contact = std::move(request->contacts.back());
+  request->contacts.pop_back();
+  if (contact.proxy) {
+    request->route =
+        Cat("<", contact.uri,
+            contact.uri.find(";lr") == std::string::npos ? ";lr" : "", ">");
+  } else {
+    request->uri = contact.uri;
+    request->route.clear();
+  }
+  Resolve(id, contact.uri);
+  return true;
+}
+
+void Requester::Cancel(Id id) {
+  Request* const request = Find(id);
+  if (request == nullptr || request->cancelled || request->answered) return;
+  request->cancelled = true;
+  if (request->transaction == 0) return Fail(id, 487, "Request Terminated");
+  // RFC 3261 9.1: who does not answer at all is not waited for.
+  loop_.Cancel(request->timer);
+  request->timer =
+      loop_.After(Micros(64 * transactions_.timers().t1.us()), [this, id] {
+        Request* const late = Find(id);
+        if (late == nullptr) return;
+        transactions_.Abandon(late->transaction);
+        Fail(id, 487, "Request Terminated");
+      });
+  if (request->provisional) transactions_.Cancel(request->transaction);
+}
+
+void Requester::Abandon(Id id) {
+  Request* const request = Find(id);
+  if (request == nullptr) return;
+  loop_.Cancel(request->timer);
+  transactions_.Abandon(request->transaction);
+  requests_.erase(id);
+}
+
+void Requester::SendWithout(OutgoingRequest request, std::string_view next_hop,
+                            Leg* leg, Sent sent) {
+  const auto uri = Uri::Parse(next_hop);
+  if (!uri || !uri->is_sip()) return;
+  const std::string call_id = request.call_id;
+  router_.Find(*uri, leg, call_id,
+               [this, request = std::move(request),
+                sent = std::move(sent)](const Router::Ways& ways) {
+                 if (!ways.ok()) return;
+                 const Router::Way& way = ways->front();
+                 sent(transactions_.SendAck(request, way), way);
+               });
+}
+
+}  // namespace sluice::sip

@@ -1,0 +1,348 @@
+#include "sip/user_call.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "base/text.h"
+#include "sip/reply.h"
+
+namespace sluice::sip {
+namespace {
+
+absl::Status NoCall() {
+  return absl::FailedPreconditionError("the call is not established");
+}
+
+}  // namespace
+
+UserCall::UserCall(CallWorld& world, CallParams params)
+    : world_(&world), params_(std::move(params)) {
+  // 62 bits, as o= has it (RFC 8866 5.2, RFC 3264 5).
+  world.all.insert(this);
+  const std::string digits = RandomHex(8);
+  std::from_chars(digits.data(), digits.data() + digits.size(), session_id_,
+                  16);
+  session_id_ >>= 2;
+}
+
+UserCall::~UserCall() {
+  if (world_ == nullptr) return;
+  StopTimers();
+  world_->all.erase(this);
+}
+
+void UserCall::StopTimers() {
+  for (net::EventLoop::TimerId* timer :
+       {&ring_timer_, &retry_timer_, &final_timer_, &provisional_timer_,
+        &watch_timer_}) {
+    world_->loop.Cancel(std::exchange(*timer, 0));
+  }
+}
+
+void UserCall::Release() {
+  if (world_ == nullptr) return;
+  const auto keep = shared_from_this();
+  if (state_ != State::kEnded) {
+    if (state_ == State::kEstablished || state_ == State::kAnswered) {
+      SendBye({});
+    } else if (incoming_) {
+      world_->transactions.Respond(server_, 480, ReasonOf(480));
+    } else {
+      world_->requester.Cancel(request_);
+    }
+  }
+  // It is told of the end, and nothing else any more.
+  auto cleanup = std::move(params_.cb_cleanup);
+  params_ = {};
+  params_.cb_cleanup = std::move(cleanup);
+  End();
+  Finish();
+  world_->transactions.Abandon(server_);
+  media_.reset();
+  world_->all.erase(this);
+  world_ = nullptr;
+}
+
+const Credentials& UserCall::credentials() const {
+  return params_.auth ? *params_.auth : world_->auth;
+}
+
+std::string UserCall::ContactOf(const Leg::Address& own) const {
+  const std::string& given =
+      params_.contact.empty() ? world_->contact : params_.contact;
+  if (!given.empty()) return Cat("<", given, ">");
+  return Cat("<", ContactAt(parties_.user, own), ">");
+}
+
+std::string UserCall::OurHeaders(const Leg::Address& own) const {
+  std::string out = Cat("Contact: ", ContactOf(own), "\r\n");
+  if (!world_->user_agent.empty()) {
+    Append(&out, "User-Agent: ", world_->user_agent, "\r\n");
+  }
+  Append(&out, "Allow: ", kAllow, "\r\nSupported: 100rel\r\n");
+  for (const auto& [name, value] : params_.sip_header) {
+    Append(&out, name, ": ", value, "\r\n");
+  }
+  return out;
+}
+
+void UserCall::SetParam(CallParams params) {
+  params_ = std::move(params);
+  begun_ = begun_ && !params_.init_media;
+}
+
+// ---- requests within the dialog ---------------------------------------------
+
+Dialog* UserCall::DialogOf(std::string_view tag) {
+  if (tag.empty()) return nullptr;
+  if (dialog_.remote_tag == tag) return &dialog_;
+  for (Fork& fork : forks_) {
+    if (fork.dialog.remote_tag == tag) return &fork.dialog;
+  }
+  return nullptr;
+}
+
+OfferAnswer* UserCall::OffersOf(std::string_view tag) {
+  if (dialog_.remote_tag == tag) return &offers_;
+  for (Fork& fork : forks_) {
+    if (fork.dialog.remote_tag == tag) return &fork.offers;
+  }
+  return nullptr;
+}
+
+std::string_view UserCall::PartyTag() const {
+  if (!dialog_.remote_tag.empty() || forks_.empty()) return dialog_.remote_tag;
+  return forks_.back().dialog.remote_tag;
+}
+
+void UserCall::SendInside(const Dialog& dialog, Inside inside) {
+  auto shared = std::make_shared<Inside>(std::move(inside));
+  // It lives as long as what it has asked.
+  const auto self = std::static_pointer_cast<UserCall>(shared_from_this());
+  // 12.2.1.2: there is no dialog there any more.
+  const auto gone = [this, self, method = shared->method](int code,
+                                                          std::string reason) {
+    if ((code != 481 && code != 408) || method == "BYE" ||
+        state_ != State::kEstablished) {
+      return;
+    }
+    result_ = {.code = code, .reason = std::move(reason)};
+    SendBye({});
+    End();
+  };
+  world_->requester.Start(
+      {.next_hop = std::string(dialog.NextHop()),
+       .method = shared->method,
+       .uri = dialog.RequestUri(),
+       .call_id = dialog.call_id,
+       .leg = leg_,
+       .credentials = credentials(),
+       .challenges = &challenges_,
+       .write =
+           [this, self, shared,
+            copy = dialog](const Requester::Attempt& attempt) {
+             Dialog* const live = DialogOf(copy.remote_tag);
+             Dialog as_sent = copy;
+             Dialog& counted = live != nullptr ? *live : as_sent;
+             return copy.Request(
+                 shared->method, ++counted.local_cseq,
+                 Cat(attempt.credentials,
+                     shared->method == "UPDATE" ? OurHeaders(attempt.own)
+                                                : std::string(),
+                     shared->headers),
+                 shared->body);
+           },
+       .response =
+           [this, shared, gone](const Incoming& in) {
+             if (world_ == nullptr) return;
+             gone(in.message.status(), std::string(in.message.reason()));
+             if (shared->response) shared->response(in);
+           },
+       .failed =
+           [this, shared, gone](int code, std::string_view reason) {
+             if (world_ == nullptr) return;
+             gone(code, std::string(reason));
+             if (shared->failed) shared->failed(code, reason);
+           }});
+}
+
+absl::Status UserCall::Send(const Request& request, Done done) {
+  if (world_ == nullptr || PartyTag().empty() || state_ == State::kEnded) {
+    return NoCall();
+  }
+  Inside inside{.method = request.method, .headers = {}, .body = request.body};
+  for (const auto& [name, value] : request.headers) {
+    Append(&inside.headers, name, ": ", value, "\r\n");
+  }
+  if (!request.content_type.empty()) {
+    Append(&inside.headers, "Content-Type: ", request.content_type, "\r\n");
+  }
+  const auto keep = std::static_pointer_cast<UserCall>(shared_from_this());
+  inside.response = [keep, done](const Incoming& in) {
+    if (in.message.status() < 200 || !done) return;
+    done(*keep, {.code = in.message.status(),
+                 .reason = std::string(in.message.reason())});
+  };
+  inside.failed = [keep, done](int code, std::string_view reason) {
+    if (done) done(*keep, {.code = code, .reason = std::string(reason)});
+  };
+  SendInside(*DialogOf(PartyTag()), std::move(inside));
+  return absl::OkStatus();
+}
+
+absl::Status UserCall::SetHold(bool held) {
+  const bool before = std::exchange(held_, held);
+  const absl::Status begun = Reinvite();
+  if (begun.ok()) {
+    held_before_ = before;
+  } else {
+    held_ = before;
+  }
+  return begun;
+}
+
+absl::Status UserCall::Reinvite(const CallParams& params) {
+  if (world_ == nullptr || state_ != State::kEstablished) return NoCall();
+  SetParam(params);
+  return Reinvite();
+}
+
+absl::Status UserCall::Reinvite() {
+  if (world_ == nullptr || state_ != State::kEstablished) return NoCall();
+  if (!offers_.MayInvite() || request_ != 0) {
+    return absl::FailedPreconditionError("an offer is under way already");
+  }
+  return SendInvite();
+}
+
+absl::Status UserCall::Update() {
+  const std::string tag(PartyTag());
+  if (world_ == nullptr || tag.empty() || state_ == State::kEnded) {
+    return NoCall();
+  }
+  if (!OffersOf(tag)->MayOffer() || media_ == nullptr) {
+    return absl::FailedPreconditionError("an offer is under way already");
+  }
+  CHECK(OffersOf(tag)->Sending(Carrier::kUpdate, true) == Means::kOffer);
+  Inside inside{.method = "UPDATE",
+                .headers = "Content-Type: application/sdp\r\n",
+                .body = MakeOffer()};
+  const auto keep = std::static_pointer_cast<UserCall>(shared_from_this());
+  const auto refused = [keep, tag] {
+    OfferAnswer* const offers = keep->OffersOf(tag);
+    if (offers != nullptr && offers->OursFailed(Carrier::kUpdate)) {
+      keep->RollBack();
+    }
+  };
+  inside.response = [keep, tag, refused](const Incoming& in) {
+    if (in.message.status() < 200 || keep->state_ == State::kEnded) return;
+    if (in.message.status() >= 300) return refused();
+    OfferAnswer* const offers = keep->OffersOf(tag);
+    if (offers == nullptr) return;
+    keep->DialogOf(tag)->RefreshTarget(in.message);
+    const auto sdp =
+        FindSdp(in.message.Value(HeaderId::kContentType), in.message.body());
+    absl::Status media;
+    switch (offers->Received(Carrier::kUpdateOk, sdp.has_value())) {
+      case Means::kViolation:
+        media = absl::FailedPreconditionError(
+            "the answer to an UPDATE does not answer it");
+        break;
+      case Means::kAnswer:
+        media = keep->TakeAnswer(*sdp);
+        if (media.ok()) media = keep->Begin();
+        break;
+      default: break;
+    }
+    if (!media.ok()) keep->Fail(media);
+  };
+  inside.failed = [refused](int, std::string_view) { refused(); };
+  SendInside(*DialogOf(tag), std::move(inside));
+  return absl::OkStatus();
+}
+
+// ---- the end ----------------------------------------------------------------
+
+absl::Status UserCall::Bye(Done done) {
+  if (world_ == nullptr || state_ == State::kEnded) return NoCall();
+  const auto keep = shared_from_this();
+  switch (state_) {
+    case State::kAnswered:
+      // Not before the ACK, or the peer may take it for a stranger's (RFC 3261
+      // 15); there will be one, or none in 64 * T1.
+      if (final_) {
+        bye_wanted_ = true;
+        bye_done_ = std::move(done);
+        return absl::OkStatus();
+      }
+      [[fallthrough]];
+    case State::kEstablished:
+      SendBye(done ? std::move(done) : params_.send_bye);
+      End();
+      return absl::OkStatus();
+    default: break;
+  }
+  return incoming_ ? Reject(480, {}) : Cancel();
+}
+
+void UserCall::SendBye(Done done) {
+  if (bye_sent_) return;
+  bye_sent_ = true;
+  const auto keep = std::static_pointer_cast<UserCall>(shared_from_this());
+  const auto heard = [keep, done = std::move(done)](int code,
+                                                    std::string_view reason) {
+    if (done) done(*keep, {.code = code, .reason = std::string(reason)});
+    keep->Finish();
+  };
+  SendInside(dialog_, {.method = "BYE",
+                       .response =
+                           [heard](const Incoming& in) {
+                             if (in.message.status() < 200) return;
+                             heard(in.message.status(), in.message.reason());
+                           },
+                       .failed = heard});
+}
+
+void UserCall::Fail(absl::Status why) {
+  if (world_ == nullptr || state_ == State::kEnded) return;
+  const auto keep = shared_from_this();
+  // Of an INVITE whose outcome nobody has heard yet this is it.
+  if (final_due_) result_.code = absl::IsDeadlineExceeded(why) ? 408 : 488;
+  result_.reason = std::string(why.message());
+  world_->error(std::move(why));
+  (void)Bye(std::move(bye_done_));
+}
+
+void UserCall::TellFinal() {
+  if (!std::exchange(final_due_, false)) return;
+  if (params_.cb_final) Tell(params_.cb_final, *this, CallResult(result_));
+}
+
+void UserCall::End() {
+  if (world_ == nullptr || state_ == State::kEnded) return;
+  state_ = State::kEnded;
+  StopTimers();
+  final_.reset();
+  provisional_.reset();
+  // Of an INVITE that came, whoever ended the call (RFC 3261 15.1.2).
+  if (server_ != 0) {
+    world_->transactions.Respond(server_, 487, ReasonOf(487));
+  }
+  StopMedia();
+  const auto keep = shared_from_this();
+  TellFinal();
+  if (!bye_sent_) Finish();
+}
+
+void UserCall::Finish() {
+  if (world_ == nullptr || finished_) return;
+  finished_ = true;
+  const auto keep = shared_from_this();
+  if (params_.cb_cleanup) Tell(params_.cb_cleanup, *this);
+  if (world_ != nullptr) world_->leave(*this);
+}
+
+}  // namespace sluice::sip

@@ -1,0 +1,516 @@
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "base/text.h"
+#include "sip/fields.h"
+#include "sip/reply.h"
+#include "sip/user_call.h"
+
+// The called one's part, and what comes within a dialog (RFC 3261 12.2.2, 13.3,
+// 14.2, 15.1.2; RFC 3262 3; RFC 3311 5.2).
+namespace sluice::sip {
+namespace {
+
+constexpr std::string_view kSdpType = "Content-Type: application/sdp\r\n";
+
+bool Lists(const Message& message, HeaderId id, std::string_view option) {
+  bool found = false;
+  message.ForEach(id, [&](std::string_view value) {
+    found = found || EqualsNoCase(value, option);
+    return !found;
+  });
+  return found;
+}
+
+// What is required of us and is not 100rel (8.2.2.3); "" : nothing.
+std::string Unsupported(const Message& message) {
+  std::string out;
+  message.ForEach(HeaderId::kRequire, [&](std::string_view value) {
+    if (!EqualsNoCase(value, "100rel")) {
+      Append(&out, out.empty() ? "" : ", ", value);
+    }
+    return true;
+  });
+  return out;
+}
+
+std::string RetryAfter() {
+  thread_local std::minstd_rand random(std::random_device{}());
+  return Cat("Retry-After: ", std::uniform_int_distribution<int>(0, 10)(random),
+             "\r\n");
+}
+
+}  // namespace
+
+void UserCall::Invited(
+    const Incoming& in, Transactions::Id server, std::string_view local_tag,
+    std::string_view user,
+    const std::function<bool(Call&, const Message&)>& create) {
+  const auto keep = shared_from_this();
+  const Message& m = in.message;
+  incoming_ = true;
+  caller_tag_ = std::string(m.from()->tag);
+  state_ = State::kRinging;
+  server_ = server;
+  leg_ = &in.leg;
+  own_ = in.leg.Find(in.from.transport, in.from.address.ip.is_v4());
+  parties_.user = std::string(user);
+  peer_ = std::string(m.from()->uri_text);
+  supports_100rel_ = Lists(m, HeaderId::kSupported, "100rel");
+  requires_100rel_ = Lists(m, HeaderId::kRequire, "100rel");
+  server_cseq_ = m.cseq();
+  final_due_ = true;
+  const auto refuse = [this](int code, std::string_view headers) {
+    Refuse(std::exchange(server_, 0), code, headers);
+    result_ = {.code = code, .reason = std::string(ReasonOf(code))};
+    End();
+  };
+  std::optional<Dialog> made = Dialog::OfRequest(m, local_tag);
+  dialog_.call_id = std::string(m.call_id());
+  dialog_.local_tag = std::string(local_tag);
+  if (!made || made->remote_tag.empty()) return refuse(400, {});
+  if (const std::string what = Unsupported(m); !what.empty()) {
+    return refuse(420, Cat("Unsupported: ", what, "\r\n"));
+  }
+  dialog_ = *std::move(made);
+  for (const std::string& route : dialog_.routes) {
+    Append(&routes_line_, "Record-Route: ", route, "\r\n");
+  }
+  world_->enter(*this);
+  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  if (!sdp && !m.body().empty()) {
+    return refuse(415, "Accept: application/sdp\r\n");
+  }
+  offers_.Received(Carrier::kInvite, sdp.has_value());
+  if (sdp) offered_ = std::string(*sdp);
+  const absl::Status opened = OpenMedia(in.leg);
+  if (!opened.ok()) {
+    world_->error(opened);
+    return refuse(503, {});
+  }
+  // What cannot be answered need not ring.
+  int refused = 0;
+  if (!offered_.empty() && !CanAnswer(offered_, &refused)) {
+    return refuse(refused, {});
+  }
+  if (create && !create(*this, m)) {
+    if (state_ == State::kRinging) refuse(480, {});
+    return;
+  }
+  if (state_ != State::kRinging) return;  // refused, or answered already
+  if (params_.cb_invite && !Tell(params_.cb_invite, *this, m)) {
+    if (state_ == State::kRinging) refuse(488, {});
+    return;
+  }
+  if (params_.auto_answer && state_ == State::kRinging) (void)Answer();
+}
+
+void UserCall::Cancelled(Transactions::Id invite) {
+  // After the final answer it changes nothing (RFC 3261 9.2).
+  if (world_ == nullptr || invite != server_ || state_ != State::kRinging) {
+    return;
+  }
+  result_ = {.code = 487, .reason = std::string(ReasonOf(487))};
+  End();
+}
+
+absl::Status UserCall::Ring(bool with_media, bool reliable) {
+  if (world_ == nullptr || state_ != State::kRinging || !incoming_) {
+    return absl::FailedPreconditionError("there is nobody to ring for");
+  }
+  if (provisional_) {
+    return absl::FailedPreconditionError("the last one has no PRACK yet");
+  }
+  SendProvisional(with_media ? 183 : 180, with_media,
+                  requires_100rel_ || (reliable && supports_100rel_));
+  return absl::OkStatus();
+}
+
+void UserCall::SendProvisional(int code, bool with_media, bool reliable) {
+  std::string headers = OurHeaders(*own_), body;
+  if (with_media && answered_.empty()) {
+    int refused = 0;
+    std::optional<std::string> made;
+    if (offered_.empty()) {
+      // An offer in a 1xx has to be reliable (RFC 3262 5).
+      if (reliable) made = MakeOffer();
+    } else {
+      made = MakeAnswer(offered_, &refused);
+    }
+    if (made) body = *std::move(made);
+  } else if (with_media) {
+    body = answered_;
+  }
+  if (!body.empty()) {
+    const Means means = offers_.Sending(
+        reliable ? Carrier::kReliable : Carrier::kProvisional, true);
+    if (means == Means::kViolation) {
+      body.clear();
+    } else {
+      answered_ = body;
+      headers += kSdpType;
+    }
+  } else {
+    offers_.Sending(reliable ? Carrier::kReliable : Carrier::kProvisional,
+                    false);
+  }
+  // The routes, so that the caller's dialog has them (12.1.1).
+  headers += routes_line_;
+  if (reliable) {
+    last_rseq_ = last_rseq_ == 0 ? 1 : last_rseq_ + 1;
+    Append(&headers, "Require: 100rel\r\nRSeq: ", last_rseq_, "\r\n");
+    provisional_ =
+        Provisional{.rseq = last_rseq_,
+                    .cseq = server_cseq_,
+                    .code = code,
+                    .headers = headers,
+                    .body = body,
+                    .repeater = Repeater(Repeater::Kind::kProvisional,
+                                         world_->transactions.timers(),
+                                         world_->loop.now())};
+    ArmProvisional();
+  }
+  world_->transactions.Respond(server_, code, ReasonOf(code), headers, body);
+  if (!body.empty() && !offered_.empty()) {
+    const absl::Status begun = Begin();
+    if (!begun.ok()) Fail(begun);
+  }
+}
+
+void UserCall::ArmProvisional() {
+  world_->loop.Cancel(std::exchange(provisional_timer_, 0));
+  if (!provisional_) return;
+  provisional_timer_ = world_->loop.After(
+      provisional_->repeater.due() - world_->loop.now(), [this] {
+        provisional_timer_ = 0;
+        const auto keep = shared_from_this();
+        const auto does = provisional_->repeater.OnTime(world_->loop.now());
+        if (does.send) {
+          world_->transactions.Respond(
+              server_, provisional_->code, ReasonOf(provisional_->code),
+              provisional_->headers, provisional_->body);
+        }
+        if (does.give_up) {
+          // RFC 3262 3: 5xx.
+          provisional_.reset();
+          (void)Reject(504, "no PRACK came");
+          return;
+        }
+        ArmProvisional();
+      });
+}
+
+absl::Status UserCall::Answer() {
+  if (world_ == nullptr || state_ != State::kRinging || !incoming_) {
+    return absl::FailedPreconditionError("there is no call to answer");
+  }
+  if (provisional_) {
+    // A 2xx before the PRACK of what had a description would leave the offer
+    // open (RFC 3262 3).
+    answer_wanted_ = true;
+    return absl::OkStatus();
+  }
+  return SendFinal();
+}
+
+// The 200 of an INVITE, the first or another.
+absl::Status UserCall::SendFinal() {
+  const auto keep = shared_from_this();
+  std::string body;
+  int refused = 0;
+  if (!offered_.empty()) {
+    if (!answered_.empty()) {
+      body = answered_;
+    } else if (auto made = MakeAnswer(offered_, &refused)) {
+      body = *std::move(made);
+    } else {
+      offers_.TheirsFailed(Carrier::kInvite);
+      if (!established_) return Reject(refused, {});
+      Refuse(std::exchange(server_, 0), refused);
+      return absl::OkStatus();
+    }
+  } else if (offers_.Due(Carrier::kFinal) == Means::kOffer) {
+    body = MakeOffer();
+  }
+  if (offers_.Sending(Carrier::kFinal, !body.empty()) == Means::kViolation) {
+    body.clear();
+  }
+  std::string headers = Cat(OurHeaders(*own_), routes_line_,
+                            body.empty() ? std::string_view() : kSdpType);
+  final_headers_ = headers;
+  final_body_ = body;
+  world_->transactions.Respond(server_, 200, ReasonOf(200), headers, body);
+  final_.emplace(Repeater::Kind::kFinal, world_->transactions.timers(),
+                 world_->loop.now());
+  ArmFinal();
+  if (!established_) {
+    state_ = State::kAnswered;
+    result_ = {.code = 200, .reason = "OK"};
+  }
+  if (!offered_.empty()) {
+    const absl::Status begun = Begin();
+    if (!begun.ok()) {
+      Fail(begun);
+      return begun;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void UserCall::ArmFinal() {
+  world_->loop.Cancel(std::exchange(final_timer_, 0));
+  if (!final_ || final_->done()) return;
+  final_timer_ = world_->loop.After(final_->due() - world_->loop.now(), [this] {
+    final_timer_ = 0;
+    const auto keep = shared_from_this();
+    const auto does = final_->OnTime(world_->loop.now());
+    if (does.send) {
+      world_->transactions.Respond(server_, 200, ReasonOf(200), final_headers_,
+                                   final_body_);
+    }
+    if (does.give_up) {
+      // 13.3.1.4: the dialog is there, the session is not.
+      final_.reset();
+      server_ = 0;
+      return Fail(absl::DeadlineExceededError(Cat("no ACK came from ", peer_)));
+    }
+    ArmFinal();
+  });
+}
+
+absl::Status UserCall::Reject(int code, std::string_view reason) {
+  if (world_ == nullptr || state_ != State::kRinging || !incoming_) {
+    return absl::FailedPreconditionError("there is no call to refuse");
+  }
+  if (code < 300 || code > 699) {
+    return absl::InvalidArgumentError(Cat(code, " refuses nothing"));
+  }
+  world_->transactions.Respond(std::exchange(server_, 0), code,
+                               reason.empty() ? ReasonOf(code) : reason);
+  result_ = {.code = code,
+             .reason = std::string(reason.empty() ? ReasonOf(code) : reason)};
+  End();
+  return absl::OkStatus();
+}
+
+void UserCall::Refuse(Transactions::Id id, int code, std::string_view headers) {
+  world_->transactions.Respond(id, code, ReasonOf(code), headers);
+}
+
+// ---- within the dialog ------------------------------------------------------
+
+void UserCall::Receive(const Incoming& in) {
+  if (world_ == nullptr) return;
+  const auto keep = shared_from_this();
+  switch (in.message.method()) {
+    case Method::kAck: return OnAck(in);
+    case Method::kInvite: return OnInvite(in);
+    case Method::kBye: return OnBye(in);
+    case Method::kPrack: return OnPrack(in);
+    case Method::kUpdate: return OnUpdate(in);
+    default: return OnOther(in);
+  }
+}
+
+Transactions::Id UserCall::AcceptRequest(const Incoming& in) {
+  const Message& m = in.message;
+  const Transactions::Id id =
+      world_->transactions.Accept(in, dialog_.local_tag, {});
+  if (id == 0) {
+    world_->dispatcher.Reply(in, 503, ReasonOf(503));
+    return 0;
+  }
+  // The other party, by its tag. A fork that lost the call may still hang up.
+  Dialog* const dialog = DialogOf(m.from()->tag);
+  const bool lost = dialog != &dialog_ && !dialog_.remote_tag.empty();
+  if (dialog == nullptr || state_ == State::kEnded || lost) {
+    Refuse(id, dialog != nullptr && m.method() == Method::kBye ? 200 : 481);
+    return 0;
+  }
+  if (!dialog->TakeCSeq(m.cseq())) {
+    Refuse(id, 500);
+    return 0;
+  }
+  if (const std::string what = Unsupported(m); !what.empty()) {
+    Refuse(id, 420, Cat("Unsupported: ", what, "\r\n"));
+    return 0;
+  }
+  return id;
+}
+
+void UserCall::OnAck(const Incoming& in) {
+  const Message& m = in.message;
+  if (!final_ || m.cseq() != server_cseq_ ||
+      m.from()->tag != dialog_.remote_tag) {
+    return;
+  }
+  final_.reset();
+  world_->loop.Cancel(std::exchange(final_timer_, 0));
+  server_ = 0;
+  if (state_ == State::kEnded) return;
+  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  absl::Status media;
+  bool heard = false;
+  switch (offers_.Received(Carrier::kAck, sdp.has_value())) {
+    case Means::kAnswer:
+      media = TakeAnswer(*sdp);
+      heard = media.ok();
+      break;
+    case Means::kViolation:
+      media = absl::FailedPreconditionError(
+          "the ACK of the peer does not answer our offer");
+      break;
+    default: break;
+  }
+  const bool first = !std::exchange(established_, true);
+  state_ = State::kEstablished;
+  offered_.clear();
+  answered_.clear();
+  if (!media.ok()) return Fail(media);
+  if (bye_wanted_) {
+    (void)Bye(std::move(bye_done_));
+    return;
+  }
+  if (heard) media = Begin();
+  if (!media.ok()) return Fail(media);
+  TellFinal();
+  if (first && state_ == State::kEstablished && params_.cb_established) {
+    Tell(params_.cb_established, *this);
+  }
+}
+
+void UserCall::OnInvite(const Incoming& in) {
+  const Message& m = in.message;
+  const Transactions::Id id = AcceptRequest(in);
+  if (id == 0) return;
+  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  if (!sdp && !m.body().empty()) {
+    return Refuse(id, 415, "Accept: application/sdp\r\n");
+  }
+  int refusal = offers_.RefusalOf(Carrier::kInvite, sdp.has_value());
+  if (refusal == 0 && server_ != 0) refusal = 500;
+  if (refusal == 0 && request_ != 0) refusal = 491;
+  if (refusal == 0 && state_ != State::kEstablished) refusal = 500;
+  if (refusal != 0) {
+    return Refuse(id, refusal, refusal == 500 ? RetryAfter() : std::string());
+  }
+  server_ = id;
+  server_cseq_ = m.cseq();
+  own_ = in.leg.Find(in.from.transport, in.from.address.ip.is_v4());
+  dialog_.RefreshTarget(m);
+  routes_line_.clear();
+  offers_.Received(Carrier::kInvite, sdp.has_value());
+  offered_ = sdp ? std::string(*sdp) : std::string();
+  answered_.clear();
+  if (params_.cb_invite && !Tell(params_.cb_invite, *this, m)) {
+    offers_.TheirsFailed(Carrier::kInvite);
+    return Refuse(std::exchange(server_, 0), 488);
+  }
+  if (state_ == State::kEstablished) (void)SendFinal();
+}
+
+void UserCall::OnBye(const Incoming& in) {
+  const Transactions::Id id = AcceptRequest(in);
+  if (id == 0) return;
+  Refuse(id, 200);
+  // Our own BYE, if there is one, has lost.
+  const bool was = state_ != State::kEnded;
+  if (final_due_) result_ = {.code = 487, .reason = "hung up while ringing"};
+  if (was && params_.recv_bye) Tell(params_.recv_bye, *this);
+  End();
+}
+
+void UserCall::OnPrack(const Incoming& in) {
+  const Message& m = in.message;
+  const Transactions::Id id = AcceptRequest(in);
+  if (id == 0) return;
+  if (!provisional_ ||
+      m.Value(HeaderId::kRAck) !=
+          Cat(provisional_->rseq, " ", provisional_->cseq, " INVITE")) {
+    return Refuse(id, 481);
+  }
+  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  const int refusal = offers_.RefusalOf(Carrier::kPrack, sdp.has_value());
+  if (refusal != 0) return Refuse(id, refusal, RetryAfter());
+  std::string body;
+  int refused = 0;
+  absl::Status media;
+  bool heard = false;  // something new is agreed
+  switch (offers_.Received(Carrier::kPrack, sdp.has_value())) {
+    case Means::kOffer:
+      body = MakeAnswer(*sdp, &refused).value_or("");
+      heard = refused == 0;
+      if (refused != 0) {
+        offers_.TheirsFailed(Carrier::kPrack);
+        return Refuse(id, refused);
+      }
+      break;
+    case Means::kAnswer:
+      media = TakeAnswer(*sdp);
+      heard = media.ok();
+      break;
+    case Means::kViolation: return Refuse(id, 400);
+    default: break;
+  }
+  provisional_.reset();
+  ArmProvisional();
+  offers_.Sending(Carrier::kPrackOk, !body.empty());
+  world_->transactions.Respond(id, 200, ReasonOf(200),
+                               body.empty() ? std::string_view() : kSdpType,
+                               body);
+  if (media.ok() && heard) media = Begin();
+  if (!media.ok()) return Fail(media);
+  if (std::exchange(answer_wanted_, false)) (void)Answer();
+}
+
+void UserCall::OnUpdate(const Incoming& in) {
+  const Message& m = in.message;
+  const Transactions::Id id = AcceptRequest(in);
+  if (id == 0) return;
+  OfferAnswer& offers = *OffersOf(m.from()->tag);
+  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  const int refusal = offers.RefusalOf(Carrier::kUpdate, sdp.has_value());
+  if (refusal != 0) {
+    return Refuse(id, refusal, refusal == 500 ? RetryAfter() : std::string());
+  }
+  std::string body;
+  if (offers.Received(Carrier::kUpdate, sdp.has_value()) == Means::kOffer) {
+    int refused = 0;
+    auto made = MakeAnswer(*sdp, &refused);
+    if (!made) {
+      offers.TheirsFailed(Carrier::kUpdate);
+      return Refuse(id, refused);
+    }
+    body = *std::move(made);
+  }
+  DialogOf(m.from()->tag)->RefreshTarget(m);
+  offers.Sending(Carrier::kUpdateOk, !body.empty());
+  const Leg::Address* const own =
+      in.leg.Find(in.from.transport, in.from.address.ip.is_v4());
+  world_->transactions.Respond(
+      id, 200, ReasonOf(200),
+      Cat(OurHeaders(*own), body.empty() ? std::string_view() : kSdpType),
+      body);
+  if (body.empty()) return;
+  const absl::Status begun = Begin();
+  if (!begun.ok()) Fail(begun);
+}
+
+void UserCall::OnOther(const Incoming& in) {
+  const Transactions::Id id = AcceptRequest(in);
+  if (id == 0) return;
+  switch (in.message.method()) {
+    case Method::kNotify:
+      Refuse(id, 200);
+      if (params_.cb_notify) Tell(params_.cb_notify, *this, in.message);
+      return;
+    case Method::kInfo:
+    case Method::kMessage:
+    case Method::kOptions:
+      return Refuse(id, 200, Cat("Allow: ", kAllow, "\r\n"));
+    default: return Refuse(id, 405, Cat("Allow: ", kAllow, "\r\n"));
+  }
+}
+
+}  // namespace sluice::sip

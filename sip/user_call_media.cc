@@ -1,0 +1,191 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "base/text.h"
+#include "sip/host.h"
+#include "sip/user_call.h"
+
+// A call's descriptions of its audio, and the audio itself.
+namespace sluice::sip {
+namespace {
+
+// How often silence of the peer is looked for.
+constexpr Micros kWatchEvery = Micros::Seconds(1);
+
+std::vector<rtp::Codec> CodecsOf(const CallParams::RtpParam& param) {
+  if (!param.codecs.empty()) return param.codecs;
+  return {rtp::Codec::kPcmu, rtp::Codec::kPcma};
+}
+
+std::vector<rtp::DtmfMethod> DtmfMethodsOf(const CallParams& params) {
+  if (!params.dtmf_methods.empty()) return params.dtmf_methods;
+  return {rtp::DtmfMethod::kRfc4733, rtp::DtmfMethod::kInBand};
+}
+
+bool Takes(const CallParams& params, rtp::DtmfMethod method) {
+  const auto methods = DtmfMethodsOf(params);
+  return std::find(methods.begin(), methods.end(), method) != methods.end();
+}
+
+}  // namespace
+
+absl::Status UserCall::OpenMedia(const Leg& leg) {
+  if (!params_.sdp.empty() || media_ != nullptr) return absl::OkStatus();
+  const Leg::Address& own = own_ != nullptr ? *own_ : leg.addresses.front();
+  // Bound to all addresses: that which is told.
+  const IpAddress local = own.bound.ip.is_any()
+                              ? IpOfHost(own.host).value_or(own.bound.ip)
+                              : own.bound.ip;
+  rtp::SessionOptions options{.latch = params_.symmetric_rtp};
+  options.hear_in_band = Takes(params_, rtp::DtmfMethod::kInBand);
+  ASSIGN_OR_RETURN(media_, rtp::Session::Open(world_->media, local, options));
+  return absl::OkStatus();
+}
+
+bool UserCall::CanAnswer(std::string_view offer, int* refused) const {
+  if (!params_.sdp.empty()) return true;
+  const absl::StatusOr<AudioAnswer> answer = AnswerAudio(
+      offer,
+      {.rtp = {.ip = media_->local(), .port = Port::FromHost(media_->port())},
+       .codecs = CodecsOf(params_.rtp_param),
+       .event_type = params_.rtp_param.event_type});
+  if (answer.ok()) return true;
+  *refused = absl::IsInvalidArgument(answer.status()) ? 400 : 488;
+  return false;
+}
+
+AudioOurs UserCall::OursNow() {
+  AudioOurs ours{
+      .rtp = {.ip = media_->local(), .port = Port::FromHost(media_->port())},
+      .codecs = CodecsOf(params_.rtp_param),
+      .event_type = params_.rtp_param.event_type,
+      .ptime_ms = params_.rtp_param.ptime_ms,
+      .direction = held_ ? SdpMedium::Direction::kSendOnly
+                         : SdpMedium::Direction::kSendRecv,
+      .hold_by_address = std::exchange(params_.call_on_hold, false),
+      .session_id = session_id_,
+      .version = ++version_,
+      .previous = description_};
+  return ours;
+}
+
+std::string UserCall::MakeOffer() {
+  if (!params_.sdp.empty()) return params_.sdp;
+  ours_before_ = ours_;
+  ours_ = OursNow();
+  return MakeAudioOffer(ours_);
+}
+
+void UserCall::RollBack() { ours_ = ours_before_; }
+
+std::optional<std::string> UserCall::MakeAnswer(std::string_view offer,
+                                                int* refused) {
+  if (!params_.sdp.empty()) return params_.sdp;
+  AudioOurs ours = OursNow();
+  absl::StatusOr<AudioAnswer> answer = AnswerAudio(offer, ours);
+  if (!answer.ok()) {
+    *refused = absl::IsInvalidArgument(answer.status()) ? 400 : 488;
+    world_->error(answer.status());
+    return std::nullopt;
+  }
+  ours_ = std::move(ours);
+  description_ = answer->text;
+  agreed_ = answer->agreed;
+  return std::move(answer->text);
+}
+
+absl::Status UserCall::TakeAnswer(std::string_view answer) {
+  if (!params_.sdp.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const AudioAgreed agreed, ReadAudioAnswer(ours_, answer));
+  description_ = MakeAudioOffer(ours_);
+  agreed_ = agreed;
+  return absl::OkStatus();
+}
+
+absl::Status UserCall::Begin() {
+  if (media_ == nullptr) return absl::OkStatus();
+  quiet_since_ = world_->loop.now();
+  if (!agreed_.active) {
+    media_->Stop();
+    return absl::OkStatus();
+  }
+  const bool somewhere = agreed_.remote_rtp.port.host() != 0;
+  const bool events = Takes(params_, rtp::DtmfMethod::kRfc4733);
+  absl::InlinedVector<rtp::Agreed::Format, 2> receives;
+  for (const AudioFormat& format : agreed_.receives) {
+    receives.push_back(
+        {.payload_type = format.payload_type, .codec = format.codec});
+  }
+  RETURN_IF_ERROR(media_->Start(
+      {.codec = agreed_.codec,
+       .payload_type = agreed_.payload_type,
+       .event_type = events ? agreed_.event_type : uint8_t{0},
+       .receives = std::move(receives),
+       .receive_event_type = events ? agreed_.receive_event_type : uint8_t{0},
+       .ptime_ms = agreed_.ptime_ms,
+       .remote = agreed_.remote_rtp,
+       .remote_rtcp = agreed_.remote_rtcp,
+       .send = agreed_.send && somewhere,
+       .receive = agreed_.receive}));
+  if (begun_) return absl::OkStatus();
+  begun_ = true;
+  if (params_.cb_dtmf) {
+    media_->OnDtmf(
+        [weak = weak_from_this()](char digit, rtp::DtmfMethod method) {
+          const auto call = std::static_pointer_cast<UserCall>(weak.lock());
+          if (call != nullptr && call->params_.cb_dtmf) {
+            call->params_.cb_dtmf(*call, digit, method);
+          }
+        });
+  }
+  WatchMedia();
+  return params_.init_media ? Tell(params_.init_media, *this, *media_)
+                            : absl::OkStatus();
+}
+
+// A peer that is gone says nothing more, in both senses.
+void UserCall::WatchMedia() {
+  if (watch_timer_ != 0 || media_ == nullptr) return;
+  watch_timer_ = world_->loop.Every(kWatchEvery, [this] {
+    if (!agreed_.active || !agreed_.receive || held_ ||
+        params_.rtp_timeout == Micros() ||
+        (state_ != State::kEstablished && state_ != State::kAnswered)) {
+      quiet_since_ = world_->loop.now();
+      return;
+    }
+    const Micros heard = std::max(
+        {media_->last_heard(), quiet_since_, world_->loop.last_stall_end()});
+    if (world_->loop.now() - heard < params_.rtp_timeout) return;
+    Fail(absl::DeadlineExceededError(Cat("no sound came from ", peer_, " for ",
+                                         params_.rtp_timeout.us() / 1'000'000,
+                                         " s")));
+  });
+}
+
+void UserCall::StopMedia() {
+  if (media_ == nullptr) return;
+  media_->Stop();
+  // Files are whole when the call is over.
+  const absl::Status closed = media_->SetSink(nullptr);
+  if (!closed.ok() && world_ != nullptr) world_->error(closed);
+  media_->SetSource(nullptr);
+}
+
+absl::Status UserCall::Dtmf(std::string_view digits, int duration_ms) {
+  if (media_ == nullptr || !media_->started()) {
+    return absl::FailedPreconditionError("there is no sound to put digits in");
+  }
+  for (const rtp::DtmfMethod method : DtmfMethodsOf(params_)) {
+    if (method == rtp::DtmfMethod::kRfc4733 && agreed_.event_type == 0) {
+      continue;
+    }
+    return media_->SendDtmf(
+        digits,
+        {.method = method, .fall_back = false, .duration_ms = duration_ms});
+  }
+  return absl::FailedPreconditionError(
+      "the peer takes no telephone-event, and in-band tones are not allowed");
+}
+
+}  // namespace sluice::sip
