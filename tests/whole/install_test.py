@@ -17,7 +17,7 @@ import unittest
 
 BUILD = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve()
 PATIENCE_S = 120
-PROGRAMS = ("sluiced", "sluicectl", "sluiceload")
+PROGRAMS = ("sluiced", "sluicectl", "sluiceload", "sluicephone")
 
 
 def options() -> dict:
@@ -57,7 +57,8 @@ class InstallTest(unittest.TestCase):
             self.assertRegex(said.stdout, rf"^{name} \d")
 
     def test_each_program_has_its_manual_and_its_completion(self):
-        for page in ("man1/sluicectl.1", "man1/sluiceload.1", "man8/sluiced.8",
+        for page in ("man1/sluicectl.1", "man1/sluiceload.1",
+                     "man1/sluicephone.1", "man8/sluiced.8",
                      "man5/sluiced.conf.5"):
             text = self.installed(self.of["mandir"] / page).read_text()
             self.assertRegex(text, r"(?m)^\.(?:TH|Dt) ", page)
