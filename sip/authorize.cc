@@ -88,7 +88,9 @@ bool BelongsToDialogs(Method method) {
 Handler::Handled Authorize::Receive(Incoming& in) {
   const Message& m = in.message;
   if (m.is_response()) return Handled::kNotMine;
-  const bool as_proxy = options_.i_am_proxy || m.method() != Method::kRegister;
+  const bool as_proxy =
+      options_.i_am_proxy ||
+      (!options_.i_am_user_agent && m.method() != Method::kRegister);
   const HeaderId id =
       as_proxy ? HeaderId::kProxyAuthorization : HeaderId::kAuthorization;
   if (!Concerns(in) ||
@@ -108,8 +110,12 @@ Handler::Handled Authorize::Receive(Incoming& in) {
       Cat(in.from.address.ToString(), " ",
           values.empty() ? std::string()
                          : DigestHex(DigestAlgorithm::kSha256, m.octets()));
-  const DigestCheck check =
+  DigestCheck check =
       digest_.Check(values, m.method_text(), m.uri(), in.now, transaction);
+  if (check.result == DigestCheck::Result::kWrong && options_.i_am_user_agent) {
+    check = digest_.Check(values, m.method_text(), m.to()->uri_text, in.now,
+                          transaction);
+  }
   if (check.result == DigestCheck::Result::kOk && Passes(in, check.user)) {
     ++passed_;
     in.user = check.user;

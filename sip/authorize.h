@@ -33,6 +33,10 @@ class Authorize final : public Handler {
   struct Options {
     std::string realm;
     bool i_am_proxy = false;
+    // We are whom the request is for: 401 for all. A proxy in between may have
+    // led it here by another Request-URI than its sender knew (RFC 3261 16.6
+    // step 2): uri= may be the To's as well.
+    bool i_am_user_agent = false;
     // Empty: all methods.
     std::vector<std::string> methods{};
     // Only who is of these domains is asked, by From, and for a REGISTER by the

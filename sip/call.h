@@ -211,7 +211,7 @@ class Call : public std::enable_shared_from_this<Call> {
   //   }
   //
   // UPDATE (RFC 3311) with an offer, also while it rings.
-  virtual absl::Status Update() = 0;
+  virtual absl::Status Update(Done done = {}) = 0;
   // Example: think better of it
   //   bool ringing = false, over = false;
   //   const auto asked = ua->Invite(

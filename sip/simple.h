@@ -72,7 +72,7 @@ class Simple {
     net::EventLoop* loop = nullptr;  // borrowed; null: its own
     std::string user_agent = "Sluice";
     TransactionTimers timers{};
-    size_t calls_max = 10'000;
+    size_t calls_max = 1'000;
     // RTP ports of the calls, of which the first is even.
     std::pair<uint16_t, uint16_t> rtp_ports{2000, 12000};
     // Requests are only sent there; null: anywhere but to nobody's address.
@@ -93,7 +93,7 @@ class Simple {
   //     return;
   //   }
   //   const std::unique_ptr<Simple> ua = *std::move(made);
-  //   const auto call = ua->Invite("you", {.init_media = Rtp::Tone(440)});
+  //   const auto granted = ua->Register({});
   //
   // Example: a station at an address of its own
   //   const auto server = Simple::Create(
@@ -173,7 +173,8 @@ class Simple {
                                                        CallParams params) = 0;
 
   struct AuthArgs {
-    // user:realm:password lines, or a database (sip/digest.h).
+    // user:realm:password lines, or a database (sip/digest.h); a file of mode
+    // 0600 or 0640.
     std::string users{};
     // Or, in place of them, who may log in with what password.
     std::vector<std::pair<std::string, std::string>> user2pass{};
@@ -222,7 +223,7 @@ class Simple {
   //   bool over = false;
   //   ua->Listen({.cb_cleanup = [&](Call&) { over = true; },
   //               .auth = Simple::AuthArgs{.user2pass = {{"you", "secret"}},
-  //                                        .realm = "example.com"},
+  //                                        .realm = "friends of me"},
   //               .call = {.init_media = Rtp::MediaRecvEcho()}});
   //   ua->Loop(Micros::Seconds(60), {&over});
   //
@@ -325,8 +326,8 @@ class Simple {
   virtual void CancelTimer(uint64_t timer) = 0;
 
   // Example: the end before the end
-  //   ua->Invite("you", {.init_media = Rtp::Tone(440)});
   //   ua->Cleanup();
+  //   bool over = call->state() == Call::State::kEnded;
   //   const absl::Status why = ua->Register({}).status();  // none is there
   //
   // Hangs up what is up (without waiting for answers), ends timers, closes
@@ -348,9 +349,9 @@ class Simple {
   virtual std::vector<std::string> Listening() const = 0;
   // That are not over.
   //
-  // Example: hang up, and turn the loop oneself until all is over
+  // Example: turn the loop oneself, until all calls are over
   //   const auto call = ua->Invite("sleeper", {});
-  //   ua->AddTimer(Micros::Millis(50), [&] { (*call)->Bye(); });
+  //   ua->AddTimer(Micros::Millis(50), [&] { (*call)->Cancel(); });
   //   while (ua->calls() > 0) ua->loop().RunOnce(Micros::Seconds(1));
   virtual size_t calls() const = 0;
   // Example: two agents on one loop

@@ -400,6 +400,7 @@ absl::StatusOr<Handler*> UserAgent::MakeAuth(const AuthArgs& args) {
       stack_->dispatcher(), *digests_.back(),
       Authorize::Options{.realm = args.realm,
                          .i_am_proxy = args.i_am_proxy,
+                         .i_am_user_agent = !args.i_am_proxy,
                          .methods = args.methods}));
 }
 
@@ -460,6 +461,8 @@ absl::StatusOr<Handler*> UserAgent::CreateStatelessProxy(ProxyArgs args) {
       stack_->dispatcher(), stack_->router(), keys_, relay,
       StatelessProxy::Options{.force_rewrite = args.force_rewrite,
                               .rewrite_contact = args.rewrite_contact}));
+  // The seeds' proxies forget that they are ones, and say 401.
+  if (args.auth) args.auth->i_am_proxy = true;
   RETURN_IF_ERROR(InForceBehind(args.auth, proxy));
   return proxy;
 }

@@ -218,7 +218,7 @@ absl::Status UserCall::Reinvite() {
   return SendInvite();
 }
 
-absl::Status UserCall::Update() {
+absl::Status UserCall::Update(Done done) {
   const std::string tag(PartyTag());
   if (world_ == nullptr || tag.empty() || state_ == State::kEnded) {
     return NoCall();
@@ -237,9 +237,15 @@ absl::Status UserCall::Update() {
       keep->RollBack();
     }
   };
-  inside.response = [keep, tag, refused](const Incoming& in) {
-    if (in.message.status() < 200 || keep->state_ == State::kEnded) return;
-    if (in.message.status() >= 300) return refused();
+  inside.response = [keep, tag, refused, done](const Incoming& in) {
+    const CallResult result{.code = in.message.status(),
+                            .reason = std::string(in.message.reason())};
+    if (result.code < 200 || keep->state_ == State::kEnded) return;
+    if (!result.ok()) {
+      refused();
+      if (done) done(*keep, result);
+      return;
+    }
     OfferAnswer* const offers = keep->OffersOf(tag);
     if (offers == nullptr) return;
     keep->DialogOf(tag)->RefreshTarget(in.message);
@@ -257,9 +263,13 @@ absl::Status UserCall::Update() {
         break;
       default: break;
     }
-    if (!media.ok()) keep->Fail(media);
+    if (!media.ok()) return keep->Fail(media);
+    if (done) done(*keep, result);
   };
-  inside.failed = [refused](int, std::string_view) { refused(); };
+  inside.failed = [keep, refused, done](int code, std::string_view reason) {
+    refused();
+    if (done) done(*keep, {.code = code, .reason = std::string(reason)});
+  };
   SendInside(*DialogOf(tag), std::move(inside));
   return absl::OkStatus();
 }

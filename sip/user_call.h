@@ -88,7 +88,7 @@ class UserCall final : public Call {
   absl::Status Reinvite() override;
   absl::Status Hold() override { return SetHold(true); }
   absl::Status Resume() override { return SetHold(false); }
-  absl::Status Update() override;
+  absl::Status Update(Done done) override;
   absl::Status Cancel() override;
   absl::Status Bye(Done done) override;
   absl::Status Send(const Request& request, Done done) override;

@@ -13,6 +13,7 @@ namespace sluice::sip {
 namespace {
 
 constexpr std::string_view kSdpType = "Content-Type: application/sdp\r\n";
+constexpr std::string_view kAccept = "Accept: application/sdp\r\n";
 
 bool Lists(const Message& message, HeaderId id, std::string_view option) {
   bool found = false;
@@ -79,9 +80,7 @@ void UserCall::Invited(
   }
   world_->enter(*this);
   const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
-  if (!sdp && !m.body().empty()) {
-    return refuse(415, "Accept: application/sdp\r\n");
-  }
+  if (!sdp && !m.body().empty()) return refuse(415, kAccept);
   offers_.Received(Carrier::kInvite, sdp.has_value());
   if (sdp) offered_ = std::string(*sdp);
   const absl::Status opened = OpenMedia(in.leg);
@@ -248,14 +247,13 @@ absl::Status UserCall::SendFinal() {
     state_ = State::kAnswered;
     result_ = {.code = 200, .reason = "OK"};
   }
-  if (!offered_.empty()) {
-    const absl::Status begun = Begin();
-    if (!begun.ok()) {
-      Fail(begun);
-      return begun;
-    }
-  }
-  return absl::OkStatus();
+  // Of a new call not before its ACK: an INVITE from a forged source would have
+  // us send to whom it names (the original waits, too). What the caller says
+  // meanwhile waits in the socket.
+  if (offered_.empty() || !established_) return absl::OkStatus();
+  const absl::Status begun = Begin();
+  if (!begun.ok()) Fail(begun);
+  return begun;
 }
 
 void UserCall::ArmFinal() {
@@ -364,6 +362,7 @@ void UserCall::OnAck(const Incoming& in) {
     default: break;
   }
   const bool first = !std::exchange(established_, true);
+  heard = heard || first;
   state_ = State::kEstablished;
   offered_.clear();
   answered_.clear();
@@ -385,9 +384,7 @@ void UserCall::OnInvite(const Incoming& in) {
   const Transactions::Id id = AcceptRequest(in);
   if (id == 0) return;
   const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
-  if (!sdp && !m.body().empty()) {
-    return Refuse(id, 415, "Accept: application/sdp\r\n");
-  }
+  if (!sdp && !m.body().empty()) return Refuse(id, 415, kAccept);
   int refusal = offers_.RefusalOf(Carrier::kInvite, sdp.has_value());
   if (refusal == 0 && server_ != 0) refusal = 500;
   if (refusal == 0 && request_ != 0) refusal = 491;
@@ -431,6 +428,7 @@ void UserCall::OnPrack(const Incoming& in) {
     return Refuse(id, 481);
   }
   const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  if (!sdp && !m.body().empty()) return Refuse(id, 415, kAccept);
   const int refusal = offers_.RefusalOf(Carrier::kPrack, sdp.has_value());
   if (refusal != 0) return Refuse(id, refusal, RetryAfter());
   std::string body;
@@ -470,6 +468,7 @@ void UserCall::OnUpdate(const Incoming& in) {
   if (id == 0) return;
   OfferAnswer& offers = *OffersOf(m.from()->tag);
   const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  if (!sdp && !m.body().empty()) return Refuse(id, 415, kAccept);
   const int refusal = offers.RefusalOf(Carrier::kUpdate, sdp.has_value());
   if (refusal != 0) {
     return Refuse(id, refusal, refusal == 500 ? RetryAfter() : std::string());

@@ -145,7 +145,8 @@ void UserCall::OnInviteResponse(const Incoming& in, bool first) {
     return status < 200 ? OnProvisional(in, tag) : OnAnswered(in, first);
   }
   if (status < 200) {
-    // No dialog: of RFC 2543, or one fork too many.
+    if (!tag.empty()) return;  // one fork too many
+    // No dialog: of RFC 2543.
     if (state_ == State::kCalling) state_ = State::kRinging;
     if (params_.cb_preliminary) Tell(params_.cb_preliminary, *this, m);
     return;
