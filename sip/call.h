@@ -205,12 +205,15 @@ class Call : public std::enable_shared_from_this<Call> {
   //   CallParams params = call->params();
   //   params.rtp_param.codecs = {rtp::Codec::kPcma};
   //   call->SetParam(params);
-  //   call->Update();
-  //   while (call->media()->agreed().codec != rtp::Codec::kPcma) {
-  //     ua->Loop(Micros::Millis(10), {});
-  //   }
+  //   bool agreed = false;
+  //   call->Update([&](Call& c, const CallResult& result) {
+  //     agreed = result.ok() &&
+  //              c.media()->agreed().codec == rtp::Codec::kPcma;
+  //   });
+  //   ua->Loop(Micros::Seconds(60), {&agreed});
   //
-  // UPDATE (RFC 3311) with an offer, also while it rings.
+  // UPDATE (RFC 3311) with an offer, also while it rings. What was refused
+  // leaves the media as it was.
   virtual absl::Status Update(Done done = {}) = 0;
   // Example: think better of it
   //   bool ringing = false, over = false;

@@ -104,8 +104,8 @@ class Simple {
   //     std::cout << where << "\n";
   //   }
   //
-  // InvalidArgument names the argument; else what sockets said. Legs listen
-  // when this returns.
+  // InvalidArgument names the argument; else what sockets said (AlreadyExists: a
+  // port is taken). Legs listen when this returns.
   static absl::StatusOr<std::unique_ptr<Simple>> Create(Options options);
   // Cleanup(), then the rest.
   virtual ~Simple() = default;
@@ -308,6 +308,8 @@ class Simple {
   virtual bool Loop(Micros timeout,
                     std::initializer_list<const bool*> stop) = 0;
   bool Loop() { return Loop(Micros(), {}); }  // until Stop()
+  // Ends the Loop() that runs, or the next one. Any thread, also in a signal
+  // handler.
   virtual void Stop() = 0;
   // Example: three times, and no more
   //   int times = 0;
@@ -330,8 +332,10 @@ class Simple {
   //   bool over = call->state() == Call::State::kEnded;
   //   const absl::Status why = ua->Register({}).status();  // none is there
   //
-  // Hangs up what is up (without waiting for answers), ends timers, closes
-  // sockets: nothing is left of it on the loop. The registration stays.
+  // Hangs up what is up, without waiting for answers (an INVITE that nobody has
+  // answered yet cannot be taken back so: its party hears nothing more), ends
+  // timers, closes sockets: nothing is left of it on the loop. The registration
+  // stays. Not inside a callback.
   virtual void Cleanup() = 0;
 
   // Example: what went wrong in the middle of a call

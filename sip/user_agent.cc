@@ -596,14 +596,13 @@ absl::StatusOr<std::shared_ptr<Call>> UserAgent::Invite(std::string_view who,
 // ---- the loop ---------------------------------------------------------------
 
 bool UserAgent::Loop(Micros timeout, std::initializer_list<const bool*> stop) {
-  stopped_ = false;
   constexpr Micros kLongest = Micros::Seconds(3600);
   const Micros end = loop_.now() + timeout;
   for (;;) {
     for (const bool* const over : stop) {
       if (*over) return true;
     }
-    if (stopped_) return false;
+    if (stopped_.exchange(false)) return false;
     Micros wait = kLongest;
     if (timeout != Micros()) {
       wait = end - loop_.now();
