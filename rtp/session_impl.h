@@ -70,6 +70,9 @@ class SessionImpl {
   static constexpr Micros kBehindMax = Micros::Millis(100);
   // With an echo on, silence is sent when nothing came for so long.
   static constexpr Micros kEchoQuiet = Micros::Millis(200);
+  // An echo is not faster than speech, but for this: two that speak with each
+  // other would be the machine's whole work.
+  static constexpr int64_t kEchoAheadMax = 2 * kSampleHz;
   // Beyond this the echo's timestamps are tied to the clock anew.
   static constexpr int32_t kEchoDriftMax = kSampleHz;
   // RFC 3550 6.2; e - 1.5 makes up for what reconsideration would shorten.
@@ -140,6 +143,8 @@ class SessionImpl {
   bool echo_tied_ = false;
   uint32_t echo_offset_ = 0;  // our timestamp - theirs
   Micros echo_last_{};
+  Micros echo_began_{};
+  int64_t echo_samples_ = 0;  // since then
 
   // What is heard.
   bool latched_ = false;

@@ -124,6 +124,14 @@ void SessionImpl::Echo(const RtpHeader& header, bool event, bool marker,
     echo_tied_ = true;
     echo_offset_ = clock - header.timestamp;
   }
+  if (echo_began_ == Micros()) echo_began_ = now;
+  if (echo_samples_ >
+      (now - echo_began_).us() * kSamplesPerMs / 1'000 + kEchoAheadMax) {
+    ++drops_.too_fast;
+    return;
+  }
+  echo_samples_ += std::max(static_cast<int64_t>(payload.size()),
+                            int64_t{10} * kSamplesPerMs);
   echo_last_ = now;
   const uint32_t timestamp = header.timestamp + echo_offset_;
   if (event) {

@@ -100,8 +100,9 @@ struct CallParams {
   Micros rtp_timeout = Micros::Seconds(10);
 
   // ---- calling
-  // Cancelled when nobody has answered by then; 0: never.
-  Micros ring_time{};
+  // Taken back when nobody has answered by then, refused (480) when we have
+  // not; 0: never.
+  Micros ring_time = Micros::Seconds(180);
   bool follow_redirects = true;
 
   // ---- being called
@@ -304,7 +305,8 @@ class Call : public std::enable_shared_from_this<Call> {
   //   ua->Loop(Micros::Seconds(60), {&over});
   //
   // The parameters as they are; what is changed holds from the next message or
-  // event on.
+  // event on. Parameters that are none change nothing: Simple::Error() names
+  // them.
   virtual const CallParams& params() const = 0;
   virtual void SetParam(CallParams params) = 0;
 
@@ -324,7 +326,8 @@ class Call : public std::enable_shared_from_this<Call> {
   //             << heard.jitter_ms << " ms\n";
   //   bool all_came = heard.lost == 0;
   //
-  // Null until there is a description of ours, and with `sdp`.
+  // Null until there is a description of ours, with `sdp`, and when cb_cleanup
+  // has returned: its books are read there, at the latest.
   virtual rtp::Session* media() = 0;
 };
 

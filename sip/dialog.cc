@@ -8,20 +8,23 @@
 namespace sluice::sip {
 namespace {
 
-std::vector<std::string> RouteSet(const Message& message) {
-  std::vector<std::string> routes;
-  message.ForEach(HeaderId::kRecordRoute, [&](std::string_view value) {
-    routes.emplace_back(value);
-    return true;
+// False: more than we take back in each of our requests.
+bool TakeRoutes(const Message& message, std::vector<std::string>* routes) {
+  routes->clear();
+  size_t octets = 0;
+  return message.ForEach(HeaderId::kRecordRoute, [&](std::string_view value) {
+    octets += value.size();
+    routes->emplace_back(value);
+    return routes->size() <= Dialog::kRoutesMax &&
+           octets <= Dialog::kRouteOctetsMax;
   });
-  return routes;
 }
 
 // The one Contact of a request or response that makes a dialog.
 std::string TargetOf(const Message& message) {
   const auto contact = NameAddr::Parse(message.Nth(HeaderId::kContact, 0));
   if (!contact || !contact->uri.is_sip()) return {};
-  return std::string(contact->uri_text);
+  return std::string(WithoutHeaders(contact->uri));
 }
 
 }  // namespace
@@ -36,6 +39,14 @@ std::string WithoutTag(const NameAddr& value) {
     if (!text.empty()) Append(&out, "=", text);
   });
   return out;
+}
+
+std::string_view WithoutHeaders(const Uri& uri) {
+  return uri.headers.empty()
+             ? uri.text
+             : uri.text.substr(0, static_cast<size_t>(uri.headers.data() -
+                                                      uri.text.data()) -
+                                      1);
 }
 
 std::string ContactAt(std::string_view user, const Leg::Address& own) {
@@ -62,7 +73,7 @@ std::optional<Dialog> Dialog::Made(const Message& response) const {
     if (response.status() >= 200) return std::nullopt;
     made.remote_target = remote_target;
   }
-  made.routes = RouteSet(response);
+  if (!TakeRoutes(response, &made.routes)) return std::nullopt;
   std::reverse(made.routes.begin(), made.routes.end());
   return made;
 }
@@ -75,10 +86,12 @@ std::optional<Dialog> Dialog::OfRequest(const Message& request,
               .local = WithoutTag(*request.to()),
               .remote = WithoutTag(*request.from()),
               .remote_target = TargetOf(request),
-              .routes = RouteSet(request),
+              .routes = {},
               .local_cseq = 0,
               .remote_cseq = request.cseq()};
-  if (made.remote_target.empty()) return std::nullopt;
+  if (made.remote_target.empty() || !TakeRoutes(request, &made.routes)) {
+    return std::nullopt;
+  }
   return made;
 }
 

@@ -18,6 +18,10 @@ namespace sluice::sip {
 //
 // Thread: any; a value.
 struct Dialog {
+  // Each comes back in each request.
+  static constexpr size_t kRoutesMax = 16;
+  static constexpr size_t kRouteOctetsMax = 4'096;  // of all
+
   std::string call_id{};
   std::string local_tag{}, remote_tag{};  // remote "" : no dialog yet
   std::string local{}, remote{};  // From and To values of ours, without tags
@@ -28,10 +32,10 @@ struct Dialog {
 
   // What the response to a request of this one makes of it (12.1.2): the
   // routes turned round, its tag, its target. Nullopt: it has no tag or no
-  // Contact to speak with.
+  // Contact to speak with, or more than kRoutesMax.
   std::optional<Dialog> Made(const Message& response) const;
   // The dialog that answering `request` makes (12.1.1). Nullopt: it names no
-  // target.
+  // target, or more than kRoutesMax.
   static std::optional<Dialog> OfRequest(const Message& request,
                                          std::string_view local_tag);
   // A response, or a request of the peer, that moves the target (12.2.1.2,
@@ -60,6 +64,8 @@ struct Dialog {
 std::string WithoutTag(const NameAddr& value);
 // A user at one of our addresses, for Contact.
 std::string ContactAt(std::string_view user, const Leg::Address& own);
+// A URI without its header fields, which would become ours (RFC 3261 19.1.5).
+std::string_view WithoutHeaders(const Uri& uri);
 // The URI of a Route value; "" for what is none.
 std::string_view UriOfRoute(std::string_view route);
 

@@ -382,4 +382,10 @@ std::string_view NextListValue(std::string_view* rest) {
   return Trim(value);
 }
 
+bool HasWord(const Message& message, HeaderId id, std::string_view word) {
+  return !message.ForEach(id, [word](std::string_view value) {
+    return !EqualsNoCase(value, word);
+  });
+}
+
 }  // namespace sluice::sip

@@ -198,6 +198,10 @@ class Message {
   bool answerable_ = false;
 };
 
+// Whether a list header has that word, without regard to case: an option tag
+// (RFC 3261 19.2).
+bool HasWord(const Message& message, HeaderId id, std::string_view word);
+
 // Splits at the next comma that is outside quotes and angle brackets: returns
 // the trimmed value before it and moves `rest` behind it.
 std::string_view NextListValue(std::string_view* rest);

@@ -127,7 +127,7 @@ void Registration::OnResponse(const Message& response) {
   if (status == 423 && !briefer_) {
     const auto least =
         ParseNumber(response.Value(HeaderId::kMinExpires), UINT32_MAX);
-    if (least && *least > expires_) {
+    if (least && *least > expires_ && *least <= kLongestWait) {
       briefer_ = true;
       expires_ = static_cast<uint32_t>(*least);
       return Send();
@@ -137,11 +137,14 @@ void Registration::OnResponse(const Message& response) {
 }
 
 void Registration::Tell(const absl::StatusOr<uint32_t>& result) {
+  // A wrong password is said once (22.2): whoever has a better one registers
+  // anew.
+  if (absl::IsPermissionDenied(result.status())) refresh_ = false;
   if (refresh_) {
     // In time for several tries; at least every second round trip is spared.
     Micros pause = kRetryAfter;
     if (result.ok()) {
-      const int64_t seconds = std::max<int64_t>(*result, 1);
+      const int64_t seconds = std::max<int64_t>(*result, kBriefestWait);
       pause = Micros(seconds * 1'000'000 -
                      std::min<int64_t>(seconds * 250'000, 60'000'000));
     }

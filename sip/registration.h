@@ -49,6 +49,9 @@ class Registration {
  private:
   // A failed one is tried again after so long.
   static constexpr Micros kRetryAfter = Micros::Seconds(30);
+  // Seconds. What a registrar may make of us: neither a storm nor a promise for
+  // years.
+  static constexpr int64_t kBriefestWait = 20, kLongestWait = 86'400;
 
   void Send();
   OutgoingRequest Write(const Requester::Attempt& attempt);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "sip/dialog.h"
 #include "sip/fields.h"
 #include "sip/reply.h"
 
@@ -51,7 +52,7 @@ Requester::Request* Requester::Find(Id id) {
 
 Requester::Id Requester::Start(Plan plan) {
   const Id id = ++last_;
-  auto request = std::make_unique<Request>();
+  auto request = std::make_shared<Request>();
   request->plan = std::move(plan);
   const std::string next_hop = request->plan.next_hop;
   request->seen.push_back(request->plan.uri);
@@ -98,9 +99,10 @@ void Requester::Fail(Id id, int code, std::string_view reason) {
       loop_.After(Micros(), [this, id, code, reason = std::string(reason)] {
         const auto it = requests_.find(id);
         if (it == requests_.end()) return;
-        const auto failed = std::move(it->second->plan.failed);
+        // It lives until its user has heard, and with it what the plan holds.
+        const std::shared_ptr<Request> last = std::move(it->second);
         requests_.erase(it);
-        if (failed) failed(code, reason);
+        if (last->plan.failed) last->plan.failed(code, reason);
       });
 }
 
@@ -126,7 +128,7 @@ void Requester::Send(Id id) {
       {.response = [this, id](const Incoming& in) { OnResponse(id, in); },
        .failed = [this, id](int code) { OnFailed(id, code); }});
   if (request->transaction == 0) {
-    Fail(id, 503, "too many transactions of ours");
+    Fail(id, 503, "too many transactions, or no SIP message can say it");
   }
 }
 
@@ -146,11 +148,13 @@ void Requester::OnFailed(Id id, int code) {
 }
 
 void Requester::OnResponse(Id id, const Incoming& in) {
-  Request* const request = Find(id);
-  if (request == nullptr) return;
+  const auto it = requests_.find(id);
+  if (it == requests_.end()) return;
+  // What is called may end the request: it lives until then, and with it what
+  // the plan holds.
+  const std::shared_ptr<Request> request = it->second;
   const int status = in.message.status();
-  // A copy: what is called may end the request.
-  const auto response = request->plan.response;
+  const auto& response = request->plan.response;
   if (status >= 200 && status != 401 && status != 407 &&
       request->plan.challenges != nullptr) {
     request->plan.challenges->Accepted();
@@ -204,12 +208,15 @@ bool Requester::Redirect(Request& request, const Message& response) {
   const int status = response.status();
   if (status != 301 && status != 302 && status != 305) return false;
   if (++request.redirects > kRedirectsMax) return false;
+  const bool sips = EqualsNoCase(request.plan.uri.substr(0, 5), "sips:");
   std::vector<Request::Contact> found;
   response.ForEach(HeaderId::kContact, [&](std::string_view value) {
     const auto contact = NameAddr::Parse(value);
     if (!contact || !contact->uri.is_sip()) return true;
+    // Not out of what was to be secret (RFC 3261 26.2.2).
+    if (sips && contact->uri.scheme != Uri::Scheme::kSips) return true;
     // The party's own wish of header fields (?Subject=..) is not ours.
-    std::string uri(contact->uri_text.substr(0, contact->uri_text.find('?')));
+    std::string uri(WithoutHeaders(contact->uri));
     if (std::find(request.seen.begin(), request.seen.end(), uri) !=
         request.seen.end()) {
       return true;  // no circles
@@ -217,7 +224,7 @@ bool Requester::Redirect(Request& request, const Message& response) {
     const uint16_t q = Qvalue(contact->params.Get("q").value_or("1"));
     request.seen.push_back(uri);
     found.push_back({.q = q, .uri = std::move(uri), .proxy = status == 305});
-    return found.size() < kContactsMax;
+    return request.seen.size() <= kContactsMax;
   });
   std::stable_sort(found.begin(), found.end(),
                    [](const auto& a, const auto& b) { return a.q > b.q; });

@@ -31,9 +31,9 @@ namespace sluice::sip {
 class Requester {
  public:
   using Id = uint64_t;  // 0 is never given out
-  // Of one request.
+  // Of one request, all of its redirections together.
   static constexpr int kRedirectsMax = 5;
-  static constexpr int kContactsMax = 10;
+  static constexpr size_t kContactsMax = 10;
 
   // One sending of it.
   struct Attempt {
@@ -103,7 +103,7 @@ class Requester {
   Router& router_;
   Transactions& transactions_;
   Id last_ = 0;
-  absl::flat_hash_map<Id, std::unique_ptr<Request>> requests_;
+  absl::flat_hash_map<Id, std::shared_ptr<Request>> requests_;
 };
 
 }  // namespace sluice::sip

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/status_macros.h"
 #include "rtp/files.h"
@@ -46,8 +47,12 @@ InitMedia Rtp::MediaRecvEcho(std::string record) {
 }
 
 InitMedia Rtp::Tone(double hz) {
-  return [hz](Call&, rtp::Session& media) {
-    media.SetSource(rtp::ToneSource(hz));
+  return [hz](Call&, rtp::Session& media) -> absl::Status {
+    if (!(hz >= 0 && hz < 4'000)) {
+      return absl::InvalidArgumentError(
+          "a tone has 0 (silence) to 3999 Hz: telephone speech has no more");
+    }
+    media.SetSource(hz == 0 ? rtp::SilenceSource() : rtp::ToneSource(hz));
     return absl::OkStatus();
   };
 }

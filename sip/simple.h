@@ -75,7 +75,8 @@ class Simple {
     size_t calls_max = 1'000;
     // RTP ports of the calls, of which the first is even.
     std::pair<uint16_t, uint16_t> rtp_ports{2000, 12000};
-    // Requests are only sent there; null: anywhere but to nobody's address.
+    // Requests and sound are only sent there; null: anywhere but to nobody's
+    // address.
     std::function<bool(const Endpoint&)> allowed{};
     // Sees every message.
     std::function<void(bool in, const Peer& peer, std::string_view octets)>
@@ -104,8 +105,8 @@ class Simple {
   //     std::cout << where << "\n";
   //   }
   //
-  // InvalidArgument names the argument; else what sockets said (AlreadyExists: a
-  // port is taken). Legs listen when this returns.
+  // InvalidArgument names the argument; else what sockets said (AlreadyExists:
+  // a port is taken). Legs listen when this returns.
   static absl::StatusOr<std::unique_ptr<Simple>> Create(Options options);
   // Cleanup(), then the rest.
   virtual ~Simple() = default;
@@ -134,7 +135,8 @@ class Simple {
   // Example: be there no more
   //   const auto removed = ua->Register({.expires = 0});
   //
-  // The seconds that the registrar granted; 0 when there is a callback. The
+  // The seconds that the registrar granted; 0 when there is a callback. Without
+  // one it turns the loop, so not in a callback (FailedPrecondition). The
   // error has its code: PermissionDenied (401, 403, 407), NotFound (404),
   // DeadlineExceeded (408), Unavailable (503, no way there), else Aborted, with
   // the code and words of the answer.
@@ -335,7 +337,8 @@ class Simple {
   // Hangs up what is up, without waiting for answers (an INVITE that nobody has
   // answered yet cannot be taken back so: its party hears nothing more), ends
   // timers, closes sockets: nothing is left of it on the loop. The registration
-  // stays. Not inside a callback.
+  // stays. In a callback it takes place when that turn is over; the agent
+  // itself must not be destroyed in one.
   virtual void Cleanup() = 0;
 
   // Example: what went wrong in the middle of a call

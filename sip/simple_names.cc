@@ -46,6 +46,9 @@ absl::StatusOr<std::pair<Transport, Endpoint>> ListenerOf(
     if (const auto endpoint = Endpoint::Parse(rest)) {
       return std::pair(transport, *endpoint);
     }
+    if (rest.starts_with('[') && rest.ends_with(']')) {
+      rest = rest.substr(1, rest.size() - 2);
+    }
     const auto ip = IpAddress::Parse(rest);
     if (ip) {
       return std::pair(
@@ -54,15 +57,20 @@ absl::StatusOr<std::pair<Transport, Endpoint>> ListenerOf(
                                   transport == Transport::kTls ? 5061 : 5060)});
     }
   } else if (const auto uri = Uri::Parse(rest)) {
-    if (const auto named = uri->Param("transport")) {
-      transport = TransportOf(*named).value_or(transport);
+    std::optional<Transport> named = Transport::kUdp;
+    if (const auto parameter = uri->Param("transport")) {
+      named = TransportOf(*parameter);
     } else if (uri->scheme == Uri::Scheme::kSips) {
-      transport = Transport::kTls;
+      named = Transport::kTls;
     }
-    if (const auto ip = uri->ip()) {
+    const auto ip = uri->ip();
+    if (named && ip) {
+      int port = uri->port;
+      if (port == 0) port = named == Transport::kTls ? 5061 : 5060;
       return std::pair(
-          transport,
-          Endpoint{.ip = *ip, .port = Port::FromHost(uri->port_or_default())});
+          *named,
+          Endpoint{.ip = *ip,
+                   .port = Port::FromHost(static_cast<uint16_t>(port))});
     }
   }
   return absl::InvalidArgumentError(
@@ -71,7 +79,36 @@ absl::StatusOr<std::pair<Transport, Endpoint>> ListenerOf(
           text, "\" is none"));
 }
 
+absl::Status CheckText(std::string_view what, std::string_view text) {
+  for (const char c : text) {
+    if (static_cast<uint8_t>(c) >= ' ' && c != 0x7f) continue;
+    return absl::InvalidArgumentError(
+        Cat(what,
+            " has a control character: it could end the line of its "
+            "header field and begin another"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckContact(std::string_view uri) {
+  RETURN_IF_ERROR(CheckText("contact", uri));
+  if (uri.empty() || IsSipUri(uri)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      Cat("contact: \"", uri, "\" is no SIP URI: write sip:user@host"));
+}
+
+absl::Status CheckRoutes(const std::vector<std::string>& routes) {
+  for (const std::string& route : routes) {
+    RETURN_IF_ERROR(CheckText("route", route));
+    if (IsSipUri(UriOfRoute(route))) continue;
+    return absl::InvalidArgumentError(
+        Cat("route: \"", route, "\" is none: write <sip:proxy;lr>"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Party> PartyOf(std::string_view text, std::string_view domain) {
+  RETURN_IF_ERROR(CheckText("a party's name", text));
   std::string whole(text);
   if (text.find('<') == std::string_view::npos) {
     if (!HasScheme(text)) {
@@ -89,14 +126,11 @@ absl::StatusOr<Party> PartyOf(std::string_view text, std::string_view domain) {
         Cat("\"", text, "\" names nobody: write \"sip:user@host\"",
             domain.empty() ? ", or set a domain" : ""));
   }
-  // Header fields of a URI would become ours (19.1.5); a tag is made by us.
-  Party party{
-      .value = WithoutTag(*value),
-      .uri = std::string(value->uri_text.substr(0, value->uri_text.find('?'))),
-      .user = std::string(value->uri.user)};
-  if (value->uri_text.size() != party.uri.size()) {
-    party.value = Cat("<", party.uri, ">");
-  }
+  // A tag is made by us.
+  Party party{.value = WithoutTag(*value),
+              .uri = std::string(WithoutHeaders(value->uri)),
+              .user = std::string(value->uri.user)};
+  if (!value->uri.headers.empty()) party.value = Cat("<", party.uri, ">");
   return party;
 }
 

@@ -5,7 +5,9 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/address.h"
 #include "sip/fields.h"
@@ -23,6 +25,15 @@ std::string ProxyUri(std::string_view text);
 // transport=tcp": where a leg listens. InvalidArgument says what is wrong.
 absl::StatusOr<std::pair<Transport, Endpoint>> ListenerOf(
     std::string_view text);
+
+// InvalidArgument, with `what`, for text that must not stand in a header field
+// whoever wrote it.
+absl::Status CheckText(std::string_view what, std::string_view text);
+
+// The same for what is to be a Contact's URI, "" included, and for Routes; both
+// name themselves.
+absl::Status CheckContact(std::string_view uri);
+absl::Status CheckRoutes(const std::vector<std::string>& routes);
 
 // A party: "me", "me@example.com", "sip:me@example.com", "Me <sip:...>".
 struct Party {

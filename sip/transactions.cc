@@ -50,6 +50,12 @@ std::string RandomHex(size_t octets) {
   return out;
 }
 
+uint32_t RandomBelow(uint32_t n) {
+  uint32_t number = 0;
+  CHECK(RAND_bytes(reinterpret_cast<uint8_t*>(&number), sizeof number) == 1);
+  return number % n;
+}
+
 struct Transactions::Client {
   Id id = 0;
   bool invite = false;
@@ -126,8 +132,13 @@ void Transactions::SendOctets(const std::string& octets, const Router::Way& way,
 
 Transactions::Id Transactions::Send(const OutgoingRequest& request,
                                     const Router::Way& way, ClientUser user) {
-  if (size() >= kMax) return 0;
+  if (clients_.size() >= kMax) return 0;
   const std::string branch = RandomHex(kBranchOctets);
+  std::string octets = Write(request, way, branch);
+  // Much of it is the peer's text (targets, routes, tags): what we could not
+  // read ourselves is not sent, and can be read again for ACK and CANCEL.
+  Message own;
+  if (own.Parse(octets)) return 0;
   const bool invite = request.method == "INVITE";
   auto client = std::make_unique<Client>(Client{
       .id = ++last_,
@@ -138,7 +149,7 @@ Transactions::Id Transactions::Send(const OutgoingRequest& request,
       .way = way,
       .key = BranchKey(Cat(Via::kMagic, branch), request.method),
       .call_id = request.call_id,
-      .octets = Write(request, way, branch),
+      .octets = std::move(octets),
       .user = std::move(user)});
   Client* const c = client.get();
   by_branch_.emplace(c->key, c->id);
@@ -199,7 +210,7 @@ void Transactions::Cancel(Id id) {
   Client* const invite = FindClient(id);
   if (invite == nullptr || !invite->invite ||
       invite->machine.state() != ClientTransaction::State::kProceeding ||
-      size() >= kMax) {
+      clients_.size() >= kMax) {
     return;
   }
   Message message;
@@ -298,7 +309,7 @@ Handler::Handled Transactions::Receive(const Incoming& in) {
 Transactions::Id Transactions::Accept(const Incoming& in,
                                       std::string_view to_tag,
                                       ServerUser user) {
-  if (size() >= kMax) return 0;
+  if (servers_.size() >= kMax || server_octets_ >= kServerOctetsMax) return 0;
   const Message& m = in.message;
   auto server = std::make_unique<Server>(
       Server{.id = ++last_,
@@ -309,6 +320,7 @@ Transactions::Id Transactions::Accept(const Incoming& in,
              .key = RequestKey(m, m.method_text()),
              .user = std::move(user)});
   Server* const s = server.get();
+  server_octets_ += s->owed.headers.size();
   by_request_.emplace(s->key, s->id);
   servers_.emplace(s->id, std::move(server));
   Arm(*s);
@@ -322,10 +334,12 @@ bool Transactions::Respond(Id id, int code, std::string_view reason,
   const auto does = server->machine.Respond(code, loop_.now());
   if (does.send) {
     server->code = code;
+    server_octets_ -= server->octets.size();
     server->octets =
         Cat("SIP/2.0 ", code, " ", reason, "\r\n", server->owed.headers,
             headers, "Content-Length: ", body.size(), "\r\n\r\n", body);
   }
+  if (does.send) server_octets_ += server->octets.size();
   Act(id, does);
   return does.send;
 }
@@ -353,8 +367,10 @@ void Transactions::Act(Id id, ServerTransaction::Does does) {
   Arm(*server);
   if (does.trying) {
     server->code = 100;
+    server_octets_ -= server->octets.size();
     server->octets = Cat("SIP/2.0 100 Trying\r\n", server->owed.headers,
                          "Content-Length: 0\r\n\r\n");
+    server_octets_ += server->octets.size();
   }
   if (does.send || does.trying) {
     dispatcher_.Send(server->owed, server->octets, server->code);
@@ -369,6 +385,7 @@ void Transactions::Act(Id id, ServerTransaction::Does does) {
 void Transactions::End(Server& server) {
   loop_.Cancel(server.timer);
   by_request_.erase(server.key);
+  server_octets_ -= server.owed.headers.size() + server.octets.size();
   servers_.erase(server.id);
 }
 

@@ -35,15 +35,17 @@ struct OutgoingRequest {
 //   Receive(): not known --> user --Accept()--> server <--Respond()-- user
 //              known: absorbed, answered again, the user's callbacks
 //
-// At most kMax at a time, so a flood of requests ends in 503 (L9); what one
-// keeps is its own message.
+// At most kMax of each sort at a time, so a flood of requests ends in 503 (L9)
+// and leaves room for our own.
 //
 // Thread: the loop's. Callbacks may use any member. Borrows loop and
 // dispatcher.
 class Transactions {
  public:
-  using Id = uint64_t;  // 0 is never given out
-  static constexpr size_t kMax = 65'536;
+  using Id = uint64_t;                    // 0 is never given out
+  static constexpr size_t kMax = 65'536;  // of ours, and of others' as many
+  // What is kept to answer others.
+  static constexpr size_t kServerOctetsMax = 64 * 1024 * 1024;
 
   struct ClientUser {
     std::function<void(const Incoming& response)> response{};
@@ -63,7 +65,8 @@ class Transactions {
 
   // ---- client
   // Sends by a new branch. `failed` is never called before this returns; 0 at
-  // kMax, and then nothing is called. `way` reaches the request's next hop.
+  // kMax, and for what is no message that our own parser takes: then nothing is
+  // called. `way` reaches the request's next hop.
   Id Send(const OutgoingRequest& request, const Router::Way& way,
           ClientUser user);
   // CANCEL of an INVITE that has a provisional response and no final one (RFC
@@ -117,6 +120,7 @@ class Transactions {
   Dispatcher& dispatcher_;
   const TransactionTimers timers_;
   Id last_ = 0;
+  size_t server_octets_ = 0;
   absl::flat_hash_map<Id, std::unique_ptr<Client>> clients_;
   absl::flat_hash_map<Id, std::unique_ptr<Server>> servers_;
   // By branch and method; by branch, sent-by and method.
@@ -127,6 +131,8 @@ class Transactions {
 // Random lower-case hexadecimal digits, for tags, branches and Call-IDs (RFC
 // 3261 19.3).
 std::string RandomHex(size_t octets);
+// 0 to n - 1, near enough alike. REQUIRES: n is not 0.
+uint32_t RandomBelow(uint32_t n);
 
 }  // namespace sluice::sip
 

@@ -18,6 +18,10 @@ std::string CallKey(std::string_view call_id, std::string_view tag) {
   return Cat(tag, " ", call_id);
 }
 
+std::string_view Text(const absl::Status& status) {
+  return {status.message().data(), status.message().size()};
+}
+
 // Where the system sends from when it knows nothing better: an address of
 // documentation (RFC 5737), to which nothing is sent.
 IpAddress DefaultSource() {
@@ -26,18 +30,6 @@ IpAddress DefaultSource() {
 }
 
 }  // namespace
-
-class UserAgent::Station final : public Handler {
- public:
-  Station(std::string name, std::function<Handled(Incoming&)> receive)
-      : name_(std::move(name)), receive_(std::move(receive)) {}
-  std::string_view name() const override { return name_; }
-  Handled Receive(Incoming& in) override { return receive_(in); }
-
- private:
-  const std::string name_;
-  const std::function<Handled(Incoming&)> receive_;
-};
 
 absl::StatusOr<std::unique_ptr<Simple>> Simple::Create(Options options) {
   return UserAgent::Make(std::move(options));
@@ -58,9 +50,28 @@ UserAgent::UserAgent(Options options, Keys keys)
       loop_(options_.loop == nullptr ? *own_loop_ : *options_.loop),
       keys_(std::move(keys)) {}
 
-UserAgent::~UserAgent() { Cleanup(); }
+UserAgent::~UserAgent() { LetGo(); }
+
+absl::Status UserAgent::CheckOptions() const {
+  if (!options_.from.empty()) {
+    const auto from = PartyOf(options_.from, "example.invalid");
+    if (!from.ok()) {
+      return absl::InvalidArgumentError(Cat("from: ", Text(from.status())));
+    }
+  }
+  RETURN_IF_ERROR(CheckContact(options_.contact));
+  RETURN_IF_ERROR(CheckRoutes(options_.route));
+  RETURN_IF_ERROR(CheckText("domain", options_.domain));
+  RETURN_IF_ERROR(CheckText("user_agent", options_.user_agent));
+  for (const auto& [name, value] : options_.options) {
+    RETURN_IF_ERROR(CheckText("options", name));
+    RETURN_IF_ERROR(CheckText(Cat("options ", name), value));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status UserAgent::MakeStack() {
+  RETURN_IF_ERROR(CheckOptions());
   std::string proxy;
   if (!options_.outgoing_proxy.empty()) {
     proxy = ProxyUri(options_.outgoing_proxy);
@@ -174,6 +185,7 @@ absl::Status UserAgent::MakeStack() {
       .auth = options_.auth,
       .contact = options_.contact,
       .user_agent = options_.user_agent,
+      .allowed = options_.allowed,
       .enter =
           [this](UserCall& call) {
             calls_[CallKey(call.call_id(), call.local_tag())] =
@@ -192,6 +204,8 @@ absl::Status UserAgent::MakeStack() {
             if (over_timer_ != 0) return;
             over_timer_ = loop_.After(Micros(), [this] {
               over_timer_ = 0;
+              // Whoever still holds one shall not hold its ports.
+              for (const auto& over : over_) over->LetGo();
               over_.clear();
             });
           },
@@ -200,12 +214,14 @@ absl::Status UserAgent::MakeStack() {
       "known", [this](Incoming& in) { return Known(in); }));
   last_ = Keep(std::make_unique<Station>(
       "last", [this](Incoming& in) { return Last(in); }));
+  listener_ = Keep(std::make_unique<Station>(
+      "listen", [this](Incoming& in) { return OnNewCall(in); }));
   InForce({});
   return absl::OkStatus();
 }
 
 absl::Status UserAgent::Gone() const {
-  return stack_ != nullptr
+  return stack_ != nullptr && !going_
              ? absl::OkStatus()
              : absl::FailedPreconditionError("it has been cleaned up");
 }
@@ -257,10 +273,17 @@ Handler::Handled UserAgent::OnNewCall(Incoming& in) {
   const std::string caller = CallKey(m.call_id(), m.from()->tag);
   // The same request by another way: a fork has met again behind us.
   if (callers_.contains(caller)) return answer(482);
-  if (listen_.filter && !listen_.filter(m.Value(HeaderId::kFrom), m)) {
-    return answer(403);
-  }
+  // Copies: in them the program may listen anew.
+  const auto filter = listen_.filter;
+  const auto create = listen_.cb_create;
+  if (filter && !filter(m.Value(HeaderId::kFrom), m)) return answer(403);
   if (calls_.size() >= options_.calls_max) return answer(486);
+  // What could never be a call is answered without keeping anything of it.
+  if (const auto refusal = UserCall::Judge(m, listen_.call)) {
+    dispatcher.Reply(in, refusal->code, ReasonOf(refusal->code),
+                     refusal->headers);
+    return Handler::Handled::kMine;
+  }
   const std::string tag = RandomHex(8);
   const Transactions::Id id = transactions_->Accept(in, tag, {});
   if (id == 0) return answer(503);
@@ -273,7 +296,7 @@ Handler::Handled UserAgent::OnNewCall(Incoming& in) {
   }
   const auto call = std::make_shared<UserCall>(*world_, std::move(params));
   callers_.emplace(caller, tag);
-  call->Invited(in, id, tag, m.parsed_uri()->user, listen_.cb_create);
+  call->Invited(in, id, tag, m.parsed_uri()->user, create);
   return Handler::Handled::kMine;
 }
 
@@ -317,171 +340,6 @@ Handler::Handled UserAgent::Last(Incoming& in) {
   return Handler::Handled::kMine;
 }
 
-// ---- stations ---------------------------------------------------------------
-
-Handler* UserAgent::Keep(std::unique_ptr<Handler> handler) {
-  handlers_.push_back(std::move(handler));
-  return handlers_.back().get();
-}
-
-void UserAgent::InForce(std::vector<Handler*> handlers) {
-  handlers.insert(handlers.begin(), known_);
-  handlers.push_back(last_);
-  for (const auto& leg : stack_->legs()) {
-    stack_->dispatcher().SetChain(*leg, handlers);
-  }
-}
-
-absl::Status UserAgent::InForceBehind(const std::optional<AuthArgs>& auth,
-                                      Handler* handler) {
-  if (!auth) {
-    InForce({handler});
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(Handler* const gate, MakeAuth(*auth));
-  InForce({gate, handler});
-  return absl::OkStatus();
-}
-
-namespace {
-
-// Users of a program's own, by password.
-class PasswordStore final : public UserStore {
- public:
-  PasswordStore(std::string realm,
-                const std::vector<std::pair<std::string, std::string>>& users,
-                const std::vector<DigestAlgorithm>& algorithms)
-      : realm_(std::move(realm)) {
-    for (const auto& [user, password] : users) {
-      for (const DigestAlgorithm algorithm : algorithms) {
-        a1_[std::pair(user, algorithm)] =
-            DigestA1(algorithm, user, realm_, password);
-      }
-    }
-  }
-  std::optional<std::string> A1(std::string_view user, std::string_view realm,
-                                DigestAlgorithm algorithm) override {
-    const auto it = a1_.find(std::pair(std::string(user), algorithm));
-    if (realm != realm_ || it == a1_.end()) return std::nullopt;
-    return it->second;
-  }
-
- private:
-  const std::string realm_;
-  absl::flat_hash_map<std::pair<std::string, DigestAlgorithm>, std::string> a1_;
-};
-
-constexpr Micros kNonceTtl = Micros::Seconds(60);
-
-}  // namespace
-
-absl::StatusOr<Handler*> UserAgent::MakeAuth(const AuthArgs& args) {
-  if (args.users.empty() == args.user2pass.empty()) {
-    return Failed(absl::InvalidArgumentError(
-        "auth: name a file of users, or users and passwords"));
-  }
-  if (args.users.empty()) {
-    users_.push_back(std::make_unique<PasswordStore>(args.realm, args.user2pass,
-                                                     args.algorithms));
-  } else {
-    absl::StatusOr<std::unique_ptr<UserStore>> opened =
-        UserStore::Open(args.users);
-    if (!opened.ok()) return Failed(opened.status());
-    users_.push_back(*std::move(opened));
-  }
-  nonces_.push_back(
-      std::make_unique<NonceBook>(keys_.Derive("nonce"), kNonceTtl));
-  digests_.push_back(
-      std::make_unique<Digest>(Digest::Options{.realm = args.realm,
-                                               .opaque = args.opaque,
-                                               .algorithms = args.algorithms},
-                               *users_.back(), *nonces_.back()));
-  return Keep(std::make_unique<Authorize>(
-      stack_->dispatcher(), *digests_.back(),
-      Authorize::Options{.realm = args.realm,
-                         .i_am_proxy = args.i_am_proxy,
-                         .i_am_user_agent = !args.i_am_proxy,
-                         .methods = args.methods}));
-}
-
-absl::Status UserAgent::Listen(ListenArgs args) {
-  RETURN_IF_ERROR(Gone());
-  listen_ = std::move(args);
-  return InForceBehind(
-      listen_.auth,
-      Keep(std::make_unique<Station>(
-          "listen", [this](Incoming& in) { return OnNewCall(in); })));
-}
-
-absl::StatusOr<Handler*> UserAgent::CreateAuth(AuthArgs args) {
-  RETURN_IF_ERROR(Gone());
-  ASSIGN_OR_RETURN(Handler* const gate, MakeAuth(args));
-  InForce({gate});
-  return gate;
-}
-
-absl::StatusOr<Handler*> UserAgent::CreateRegistrar(RegistrarArgs args) {
-  RETURN_IF_ERROR(Gone());
-  const auto wall_clock = [] {
-    return static_cast<int64_t>(std::time(nullptr));
-  };
-  auto store = LocationStore::Open(
-      loop_, {.database = args.database, .wall_clock = wall_clock});
-  if (!store.ok()) return Failed(store.status());
-  stores_.push_back(*std::move(store));
-  for (std::string& domain : args.domains) {
-    domain = Lower(domain);
-    stack_->router().AddDomain(domain);
-  }
-  Handler* const registrar = Keep(std::make_unique<Registrar>(
-      stack_->dispatcher(), *stores_.back(),
-      Registrar::Options{.domains = std::move(args.domains),
-                         .min_expires = args.min_expires,
-                         .max_expires = args.max_expires,
-                         .max_contacts = args.max_contacts,
-                         .wall_clock = wall_clock}));
-  RETURN_IF_ERROR(InForceBehind(args.auth, registrar));
-  return registrar;
-}
-
-absl::StatusOr<Handler*> UserAgent::CreateStatelessProxy(ProxyArgs args) {
-  RETURN_IF_ERROR(Gone());
-  for (const std::string& domain : args.domains) {
-    stack_->router().AddDomain(Lower(domain));
-  }
-  if (args.trusted) {
-    for (const auto& leg : stack_->legs()) leg->trusted = true;
-  }
-  MediaNat* relay = nullptr;
-  if (args.nathelper != nullptr) {
-    relays_.push_back(std::make_unique<MediaNat>(*args.nathelper, keys_));
-    relay = relays_.back().get();
-  }
-  Handler* const proxy = Keep(std::make_unique<StatelessProxy>(
-      stack_->dispatcher(), stack_->router(), keys_, relay,
-      StatelessProxy::Options{.force_rewrite = args.force_rewrite,
-                              .rewrite_contact = args.rewrite_contact}));
-  // The seeds' proxies forget that they are ones, and say 401.
-  if (args.auth) args.auth->i_am_proxy = true;
-  RETURN_IF_ERROR(InForceBehind(args.auth, proxy));
-  return proxy;
-}
-
-absl::StatusOr<Handler*> UserAgent::CreateChain(std::vector<Handler*> objects,
-                                                ChainArgs args) {
-  RETURN_IF_ERROR(Gone());
-  Handler* chain = Keep(std::make_unique<ReceiveChain>(
-      "chain", std::move(objects), std::move(args.methods)));
-  if (args.filter) {
-    chain = Keep(std::make_unique<Station>(
-        "chain", [chain, filter = std::move(args.filter)](Incoming& in) {
-          return filter(in) ? chain->Receive(in) : Handler::Handled::kNotMine;
-        }));
-  }
-  InForce({chain});
-  return chain;
-}
-
 // ---- what we begin ----------------------------------------------------------
 
 std::string UserAgent::DomainOrHost() const {
@@ -521,6 +379,9 @@ absl::StatusOr<uint32_t> UserAgent::Register(RegisterArgs args) {
   if (args.from.empty() && options_.from.empty()) {
     return Failed(absl::InvalidArgumentError("register: say who, in from"));
   }
+  if (const absl::Status bad = CheckContact(args.contact); !bad.ok()) {
+    return Failed(bad);
+  }
   ASSIGN_OR_RETURN(const Party me, Me(args.from));
   ASSIGN_OR_RETURN(Leg* const leg, LegFor(args.leg, registrar));
   Registration::Plan plan{
@@ -550,6 +411,10 @@ absl::StatusOr<uint32_t> UserAgent::Register(RegisterArgs args) {
                        cb(result);
                      });
     return 0;
+  }
+  if (loop_.in_turn()) {
+    return Failed(absl::FailedPreconditionError(
+        "register: in a callback nothing can be waited for, give cb_final"));
   }
   // What outlives this call is the refreshing, which nobody hears of.
   struct Waiting {
@@ -596,13 +461,18 @@ absl::StatusOr<std::shared_ptr<Call>> UserAgent::Invite(std::string_view who,
 // ---- the loop ---------------------------------------------------------------
 
 bool UserAgent::Loop(Micros timeout, std::initializer_list<const bool*> stop) {
+  if (loop_.in_turn()) {
+    error_ = absl::FailedPreconditionError(
+        "a callback cannot turn the loop that has called it");
+    return false;
+  }
   constexpr Micros kLongest = Micros::Seconds(3600);
   const Micros end = loop_.now() + timeout;
   for (;;) {
     for (const bool* const over : stop) {
       if (*over) return true;
     }
-    if (stopped_.exchange(false)) return false;
+    if (stopped_.exchange(false) || going_) return false;
     Micros wait = kLongest;
     if (timeout != Micros()) {
       wait = end - loop_.now();
@@ -619,6 +489,7 @@ void UserAgent::Stop() {
 
 uint64_t UserAgent::AddTimer(Micros when, std::function<void()> callback,
                              Micros repeat) {
+  if (going_) return 0;
   const uint64_t timer = ++last_timer_;
   timers_[timer] = loop_.After(when, [this, timer, repeat, callback] {
     if (repeat == Micros()) {
@@ -650,13 +521,31 @@ std::vector<std::string> UserAgent::Listening() const {
 }
 
 void UserAgent::Cleanup() {
+  if (!loop_.in_turn()) return LetGo();
+  // Somebody of ours has called, and has to come back first.
+  if (std::exchange(going_, true)) return;
+  cleanup_timer_ = loop_.After(Micros(), [this] {
+    cleanup_timer_ = 0;
+    LetGo();
+  });
+}
+
+void UserAgent::LetGo() {
+  loop_.Cancel(std::exchange(cleanup_timer_, 0));
   for (const auto& [timer, id] : timers_) loop_.Cancel(id);
   timers_.clear();
   registrations_.clear();
+  going_ = true;
   if (world_ != nullptr) {
-    // Calls that only the program holds still have a port each.
-    const auto calls = std::exchange(world_->all, {});
-    for (UserCall* const call : calls) call->Release();
+    // Calls that only the program holds, too. What they are told may let go of
+    // others.
+    std::vector<std::shared_ptr<UserCall>> calls;
+    for (UserCall* const call : world_->all) {
+      if (auto held = call->weak_from_this().lock()) {
+        calls.push_back(std::static_pointer_cast<UserCall>(held));
+      }
+    }
+    for (const auto& call : calls) call->Release();
   }
   calls_.clear();
   over_.clear();

@@ -2,8 +2,10 @@
 #define SLUICE_SIP_USER_AGENT_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -54,9 +56,22 @@ class UserAgent final : public Simple {
   net::EventLoop& loop() override { return loop_; }
 
  private:
-  class Station;  // a handler that is a function of ours
+  // A handler that is a function of ours.
+  class Station final : public Handler {
+   public:
+    Station(std::string name, std::function<Handled(Incoming&)> receive)
+        : name_(std::move(name)), receive_(std::move(receive)) {}
+    std::string_view name() const override { return name_; }
+    Handled Receive(Incoming& in) override { return receive_(in); }
+
+   private:
+    const std::string name_;
+    const std::function<Handled(Incoming&)> receive_;
+  };
 
   UserAgent(Options options, Keys keys);
+  void LetGo();
+  absl::Status CheckOptions() const;
   absl::Status MakeStack();
   absl::Status Gone() const;  // Cleanup has been
 
@@ -89,6 +104,8 @@ class UserAgent final : public Simple {
   net::EventLoop& loop_;
   absl::Status error_;
   std::atomic<bool> stopped_{false};
+  net::EventLoop::TimerId cleanup_timer_ = 0;
+  bool going_ = false;  // in Cleanup, and behind it
   uint64_t last_timer_ = 0;
   absl::flat_hash_map<uint64_t, net::EventLoop::TimerId> timers_;
 
@@ -108,6 +125,7 @@ class UserAgent final : public Simple {
   std::vector<std::unique_ptr<Handler>> handlers_;
   Handler* known_ = nullptr;
   Handler* last_ = nullptr;
+  Handler* listener_ = nullptr;
   ListenArgs listen_{};
   std::vector<std::unique_ptr<Registration>> registrations_;
   // By Call-ID and our tag.

@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "sip/reply.h"
+#include "sip/simple_names.h"
 
 namespace sluice::sip {
 namespace {
@@ -89,7 +90,38 @@ std::string UserCall::OurHeaders(const Leg::Address& own) const {
   return out;
 }
 
+absl::Status UserCall::CheckParams(const CallParams& params) {
+  const CallParams::RtpParam& rtp = params.rtp_param;
+  if (rtp.ptime_ms < kPtimeMsMin || rtp.ptime_ms > kPtimeMsMax ||
+      rtp.ptime_ms % 10 != 0) {
+    return absl::InvalidArgumentError(Cat("rtp_param.ptime_ms: ", rtp.ptime_ms,
+                                          " is none of 10, 20, ... ",
+                                          kPtimeMsMax));
+  }
+  if (rtp.event_type != 0 && (rtp.event_type < 96 || rtp.event_type > 127)) {
+    return absl::InvalidArgumentError(
+        Cat("rtp_param.event_type: ", rtp.event_type,
+            " is neither 0 nor one of 96 to 127 (RFC 3551 6)"));
+  }
+  for (const rtp::Codec codec : rtp.codecs) {
+    if (std::count(rtp.codecs.begin(), rtp.codecs.end(), codec) > 1) {
+      return absl::InvalidArgumentError("rtp_param.codecs: one stands twice");
+    }
+  }
+  RETURN_IF_ERROR(CheckContact(params.contact));
+  RETURN_IF_ERROR(CheckRoutes(params.route));
+  for (const auto& [name, value] : params.sip_header) {
+    RETURN_IF_ERROR(CheckText("sip_header", name));
+    RETURN_IF_ERROR(CheckText(Cat("sip_header ", name), value));
+  }
+  return absl::OkStatus();
+}
+
 void UserCall::SetParam(CallParams params) {
+  if (const absl::Status bad = CheckParams(params); !bad.ok()) {
+    if (world_ != nullptr) world_->error(bad);
+    return;
+  }
   params_ = std::move(params);
   begun_ = begun_ && !params_.init_media;
 }
@@ -173,8 +205,23 @@ absl::Status UserCall::Send(const Request& request, Done done) {
   if (world_ == nullptr || PartyTag().empty() || state_ == State::kEnded) {
     return NoCall();
   }
+  switch (MethodOf(request.method)) {
+    case Method::kInvite:
+    case Method::kAck:
+    case Method::kBye:
+    case Method::kCancel:
+    case Method::kPrack:
+    case Method::kUpdate:
+      return absl::InvalidArgumentError(
+          Cat("method: ", request.method, " has a function of its own"));
+    default: break;
+  }
+  RETURN_IF_ERROR(CheckText("method", request.method));
+  RETURN_IF_ERROR(CheckText("content_type", request.content_type));
   Inside inside{.method = request.method, .headers = {}, .body = request.body};
   for (const auto& [name, value] : request.headers) {
+    RETURN_IF_ERROR(CheckText("headers", name));
+    RETURN_IF_ERROR(CheckText(Cat("headers: ", name), value));
     Append(&inside.headers, name, ": ", value, "\r\n");
   }
   if (!request.content_type.empty()) {
@@ -206,8 +253,12 @@ absl::Status UserCall::SetHold(bool held) {
 
 absl::Status UserCall::Reinvite(const CallParams& params) {
   if (world_ == nullptr || state_ != State::kEstablished) return NoCall();
+  RETURN_IF_ERROR(CheckParams(params));
+  if (!offers_.MayInvite() || request_ != 0) {
+    return absl::FailedPreconditionError("an offer is under way already");
+  }
   SetParam(params);
-  return Reinvite();
+  return SendInvite();
 }
 
 absl::Status UserCall::Reinvite() {
@@ -228,7 +279,7 @@ absl::Status UserCall::Update(Done done) {
   }
   CHECK(OffersOf(tag)->Sending(Carrier::kUpdate, true) == Means::kOffer);
   Inside inside{.method = "UPDATE",
-                .headers = "Content-Type: application/sdp\r\n",
+                .headers = std::string(kSdpType),
                 .body = MakeOffer()};
   const auto keep = std::static_pointer_cast<UserCall>(shared_from_this());
   const auto refused = [keep, tag] {
@@ -341,6 +392,8 @@ void UserCall::End() {
   if (server_ != 0) {
     world_->transactions.Respond(server_, 487, ReasonOf(487));
   }
+  // A 2xx that comes all the same is hung up.
+  world_->requester.Cancel(request_);
   StopMedia();
   const auto keep = shared_from_this();
   TellFinal();

@@ -30,6 +30,9 @@ class UserCall;
 inline constexpr std::string_view kAllow =
     "INVITE, ACK, CANCEL, OPTIONS, BYE, PRACK, UPDATE, INFO, MESSAGE, NOTIFY";
 
+inline constexpr std::string_view kSdpType =
+    "Content-Type: application/sdp\r\n";
+
 // What the calls of one user agent share.
 struct CallWorld {
   net::EventLoop& loop;
@@ -38,8 +41,9 @@ struct CallWorld {
   Requester& requester;
   rtp::MediaLoop& media;
   Credentials auth;
-  std::string contact;     // URI; "" : by leg
-  std::string user_agent;  // "" : not said
+  std::string contact;                           // URI; "" : by leg
+  std::string user_agent;                        // "" : not said
+  std::function<bool(const Endpoint&)> allowed;  // may sound be sent there
   // A dialog is to be found by Call-ID and our tag.
   std::function<void(UserCall&)> enter;
   // Nothing of it is up any more: let go after this turn.
@@ -78,6 +82,21 @@ class UserCall final : public Call {
   void Cancelled(Transactions::Id invite);
   // Hangs up without waiting, lets go of the world.
   void Release();
+  // After the end: its ports go back, and what its callbacks hold.
+  void LetGo() {
+    media_.reset();
+    params_ = CallParams();
+  }
+  // Why an INVITE without a dialog is none that could be answered; nullopt: it
+  // is one.
+  struct Judgement {
+    int code = 0;
+    std::string headers{};
+  };
+  // InvalidArgument names the parameter.
+  static absl::Status CheckParams(const CallParams& params);
+  static std::optional<Judgement> Judge(const Message& invite,
+                                        const CallParams& params);
 
   const std::string& local_tag() const { return dialog_.local_tag; }
   // Of the party that called.
@@ -119,6 +138,7 @@ class UserCall final : public Call {
     Dialog dialog;
     OfferAnswer offers{};
     uint32_t rseq = 0;  // of the last reliable 1xx (RFC 3262)
+    bool prack_open = false;
   };
   // The ACK of a 2xx, for each time that comes.
   struct Acked {
@@ -126,9 +146,12 @@ class UserCall final : public Call {
     uint32_t cseq = 0;
     std::string octets{};  // "" : it waits for a name
     std::optional<Router::Way> way{};
+    int repeats = 0;
   };
   // Of one call; the oldest goes.
   static constexpr size_t kAckedMax = 32;
+  // Of one ACK: no UAS has reason to repeat its 2xx more often in 64 * T1.
+  static constexpr int kAckRepeatsMax = 12;
 
   // ---- calling (user_call_out.cc)
   absl::Status SendInvite();
@@ -197,7 +220,8 @@ class UserCall final : public Call {
   std::string MakeOffer();
   // nullopt: it cannot be answered (a code in `refused`).
   std::optional<std::string> MakeAnswer(std::string_view offer, int* refused);
-  bool CanAnswer(std::string_view offer, int* refused) const;
+  static bool CanAnswer(std::string_view offer, const CallParams& params,
+                        int* refused);
   absl::Status TakeAnswer(std::string_view answer);
   // Media, by what was agreed. Calls init_media, which may do anything: only
   // when what was agreed has been said.
@@ -238,7 +262,9 @@ class UserCall final : public Call {
   // A 491 is tried again so often.
   static constexpr int kGlaresMax = 5;
   int glares_ = 0;
-  uint32_t rseq_ = 0;  // of the last reliable 1xx to a re-INVITE
+  size_t forks_ended_ = 0;
+  bool prack_open_ = false;  // of a re-INVITE
+  uint32_t rseq_ = 0;        // of the last reliable 1xx to a re-INVITE
 
   // INVITE that came.
   Transactions::Id server_ = 0;

@@ -1,10 +1,11 @@
 #include <algorithm>
-#include <random>
 #include <utility>
 
+#include "base/status_macros.h"
 #include "base/text.h"
 #include "sip/fields.h"
 #include "sip/reply.h"
+#include "sip/simple_names.h"
 #include "sip/user_call.h"
 
 // The called one's part, and what comes within a dialog (RFC 3261 12.2.2, 13.3,
@@ -12,17 +13,7 @@
 namespace sluice::sip {
 namespace {
 
-constexpr std::string_view kSdpType = "Content-Type: application/sdp\r\n";
 constexpr std::string_view kAccept = "Accept: application/sdp\r\n";
-
-bool Lists(const Message& message, HeaderId id, std::string_view option) {
-  bool found = false;
-  message.ForEach(id, [&](std::string_view value) {
-    found = found || EqualsNoCase(value, option);
-    return !found;
-  });
-  return found;
-}
 
 // What is required of us and is not 100rel (8.2.2.3); "" : nothing.
 std::string Unsupported(const Message& message) {
@@ -36,13 +27,34 @@ std::string Unsupported(const Message& message) {
   return out;
 }
 
+// RFC 3261 14.2, RFC 3311 5.2: 0 to 10 s.
 std::string RetryAfter() {
-  thread_local std::minstd_rand random(std::random_device{}());
-  return Cat("Retry-After: ", std::uniform_int_distribution<int>(0, 10)(random),
-             "\r\n");
+  return Cat("Retry-After: ", RandomBelow(11), "\r\n");
 }
 
 }  // namespace
+
+std::optional<UserCall::Judgement> UserCall::Judge(const Message& invite,
+                                                   const CallParams& params) {
+  if (!invite.parsed_uri() || !invite.parsed_uri()->is_sip()) {
+    return Judgement{.code = 416};
+  }
+  if (const std::string what = Unsupported(invite); !what.empty()) {
+    return Judgement{.code = 420,
+                     .headers = Cat("Unsupported: ", what, "\r\n")};
+  }
+  const auto dialog = Dialog::OfRequest(invite, "tag");
+  if (!dialog || dialog->remote_tag.empty()) return Judgement{.code = 400};
+  const auto sdp = FindSdp(invite.Value(HeaderId::kContentType), invite.body());
+  if (!sdp && !invite.body().empty()) {
+    return Judgement{.code = 415, .headers = std::string(kAccept)};
+  }
+  int refused = 0;
+  if (sdp && !CanAnswer(*sdp, params, &refused)) {
+    return Judgement{.code = refused};
+  }
+  return std::nullopt;
+}
 
 void UserCall::Invited(
     const Incoming& in, Transactions::Id server, std::string_view local_tag,
@@ -58,8 +70,8 @@ void UserCall::Invited(
   own_ = in.leg.Find(in.from.transport, in.from.address.ip.is_v4());
   parties_.user = std::string(user);
   peer_ = std::string(m.from()->uri_text);
-  supports_100rel_ = Lists(m, HeaderId::kSupported, "100rel");
-  requires_100rel_ = Lists(m, HeaderId::kRequire, "100rel");
+  supports_100rel_ = HasWord(m, HeaderId::kSupported, "100rel");
+  requires_100rel_ = HasWord(m, HeaderId::kRequire, "100rel");
   server_cseq_ = m.cseq();
   final_due_ = true;
   const auto refuse = [this](int code, std::string_view headers) {
@@ -67,20 +79,12 @@ void UserCall::Invited(
     result_ = {.code = code, .reason = std::string(ReasonOf(code))};
     End();
   };
-  std::optional<Dialog> made = Dialog::OfRequest(m, local_tag);
-  dialog_.call_id = std::string(m.call_id());
-  dialog_.local_tag = std::string(local_tag);
-  if (!made || made->remote_tag.empty()) return refuse(400, {});
-  if (const std::string what = Unsupported(m); !what.empty()) {
-    return refuse(420, Cat("Unsupported: ", what, "\r\n"));
-  }
-  dialog_ = *std::move(made);
+  dialog_ = Dialog::OfRequest(m, local_tag).value_or(Dialog());
   for (const std::string& route : dialog_.routes) {
     Append(&routes_line_, "Record-Route: ", route, "\r\n");
   }
   world_->enter(*this);
   const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
-  if (!sdp && !m.body().empty()) return refuse(415, kAccept);
   offers_.Received(Carrier::kInvite, sdp.has_value());
   if (sdp) offered_ = std::string(*sdp);
   const absl::Status opened = OpenMedia(in.leg);
@@ -88,10 +92,17 @@ void UserCall::Invited(
     world_->error(opened);
     return refuse(503, {});
   }
-  // What cannot be answered need not ring.
-  int refused = 0;
-  if (!offered_.empty() && !CanAnswer(offered_, &refused)) {
-    return refuse(refused, {});
+  if (params_.ring_time != Micros()) {
+    // For as long as the caller wants to wait, at most (13.3.1).
+    Micros most = params_.ring_time;
+    if (m.expires() > 0 && m.expires() < most.us() / 1'000'000) {
+      most = Micros::Seconds(m.expires());
+    }
+    ring_timer_ = world_->loop.After(most, [this, self = keep] {
+      ring_timer_ = 0;
+      if (params_.cb_noanswer) Tell(params_.cb_noanswer, *this);
+      (void)Reject(480, {});
+    });
   }
   if (create && !create(*this, m)) {
     if (state_ == State::kRinging) refuse(480, {});
@@ -225,7 +236,11 @@ absl::Status UserCall::SendFinal() {
       body = *std::move(made);
     } else {
       offers_.TheirsFailed(Carrier::kInvite);
-      if (!established_) return Reject(refused, {});
+      if (!established_) {
+        RETURN_IF_ERROR(Reject(refused, {}));
+        return absl::FailedPreconditionError(
+            "the offer of the caller has nothing for us: it was refused");
+      }
       Refuse(std::exchange(server_, 0), refused);
       return absl::OkStatus();
     }
@@ -246,6 +261,7 @@ absl::Status UserCall::SendFinal() {
   if (!established_) {
     state_ = State::kAnswered;
     result_ = {.code = 200, .reason = "OK"};
+    world_->loop.Cancel(std::exchange(ring_timer_, 0));
   }
   // Of a new call not before its ACK: an INVITE from a forged source would have
   // us send to whom it names (the original waits, too). What the caller says
@@ -284,6 +300,7 @@ absl::Status UserCall::Reject(int code, std::string_view reason) {
   if (code < 300 || code > 699) {
     return absl::InvalidArgumentError(Cat(code, " refuses nothing"));
   }
+  RETURN_IF_ERROR(CheckText("reason", reason));
   world_->transactions.Respond(std::exchange(server_, 0), code,
                                reason.empty() ? ReasonOf(code) : reason);
   result_ = {.code = code,
@@ -324,6 +341,12 @@ Transactions::Id UserCall::AcceptRequest(const Incoming& in) {
   const bool lost = dialog != &dialog_ && !dialog_.remote_tag.empty();
   if (dialog == nullptr || state_ == State::kEnded || lost) {
     Refuse(id, dialog != nullptr && m.method() == Method::kBye ? 200 : 481);
+    return 0;
+  }
+  // Who is called may not hang up before he has answered (RFC 3261 15): the
+  // INVITE would still want its answer.
+  if (m.method() == Method::kBye && dialog != &dialog_) {
+    Refuse(id, 481);
     return 0;
   }
   if (!dialog->TakeCSeq(m.cseq())) {

@@ -12,6 +12,8 @@ namespace {
 
 // How often silence of the peer is looked for.
 constexpr Micros kWatchEvery = Micros::Seconds(1);
+// Where only we speak, or it still rings: RTCP comes every 5 s or so.
+constexpr Micros kQuietPeerMax = Micros::Seconds(60);
 
 std::vector<rtp::Codec> CodecsOf(const CallParams::RtpParam& param) {
   if (!param.codecs.empty()) return param.codecs;
@@ -26,6 +28,12 @@ std::vector<rtp::DtmfMethod> DtmfMethodsOf(const CallParams& params) {
 bool Takes(const CallParams& params, rtp::DtmfMethod method) {
   const auto methods = DtmfMethodsOf(params);
   return std::find(methods.begin(), methods.end(), method) != methods.end();
+}
+
+// Events that nobody here listens for are not asked for.
+uint8_t EventTypeOf(const CallParams& params) {
+  return Takes(params, rtp::DtmfMethod::kRfc4733) ? params.rtp_param.event_type
+                                                  : uint8_t{0};
 }
 
 }  // namespace
@@ -43,15 +51,19 @@ absl::Status UserCall::OpenMedia(const Leg& leg) {
   return absl::OkStatus();
 }
 
-bool UserCall::CanAnswer(std::string_view offer, int* refused) const {
-  if (!params_.sdp.empty()) return true;
-  const absl::StatusOr<AudioAnswer> answer = AnswerAudio(
-      offer,
-      {.rtp = {.ip = media_->local(), .port = Port::FromHost(media_->port())},
-       .codecs = CodecsOf(params_.rtp_param),
-       .event_type = params_.rtp_param.event_type});
-  if (answer.ok()) return true;
-  *refused = absl::IsInvalidArgument(answer.status()) ? 400 : 488;
+bool UserCall::CanAnswer(std::string_view offer, const CallParams& params,
+                         int* refused) {
+  if (!params.sdp.empty()) return true;
+  // In which port, and whose family it is, only the leg will say.
+  for (const IpAddress& local :
+       {IpAddress::V4(127, 0, 0, 1), *IpAddress::Parse("::1")}) {
+    const absl::StatusOr<AudioAnswer> answer =
+        AnswerAudio(offer, {.rtp = {.ip = local, .port = Port::FromHost(2)},
+                            .codecs = CodecsOf(params.rtp_param),
+                            .event_type = EventTypeOf(params)});
+    if (answer.ok()) return true;
+    *refused = absl::IsInvalidArgument(answer.status()) ? 400 : 488;
+  }
   return false;
 }
 
@@ -59,7 +71,7 @@ AudioOurs UserCall::OursNow() {
   AudioOurs ours{
       .rtp = {.ip = media_->local(), .port = Port::FromHost(media_->port())},
       .codecs = CodecsOf(params_.rtp_param),
-      .event_type = params_.rtp_param.event_type,
+      .event_type = EventTypeOf(params_),
       .ptime_ms = params_.rtp_param.ptime_ms,
       .direction = held_ ? SdpMedium::Direction::kSendOnly
                          : SdpMedium::Direction::kSendRecv,
@@ -111,6 +123,10 @@ absl::Status UserCall::Begin() {
     return absl::OkStatus();
   }
   const bool somewhere = agreed_.remote_rtp.port.host() != 0;
+  if (somewhere && world_->allowed && !world_->allowed(agreed_.remote_rtp)) {
+    return absl::PermissionDeniedError(
+        Cat("sound is not to be sent to ", agreed_.remote_rtp.ToString()));
+  }
   const bool events = Takes(params_, rtp::DtmfMethod::kRfc4733);
   absl::InlinedVector<rtp::Agreed::Format, 2> receives;
   for (const AudioFormat& format : agreed_.receives) {
@@ -135,7 +151,7 @@ absl::Status UserCall::Begin() {
         [weak = weak_from_this()](char digit, rtp::DtmfMethod method) {
           const auto call = std::static_pointer_cast<UserCall>(weak.lock());
           if (call != nullptr && call->params_.cb_dtmf) {
-            call->params_.cb_dtmf(*call, digit, method);
+            Tell(call->params_.cb_dtmf, *call, digit, method);
           }
         });
   }
@@ -148,18 +164,24 @@ absl::Status UserCall::Begin() {
 void UserCall::WatchMedia() {
   if (watch_timer_ != 0 || media_ == nullptr) return;
   watch_timer_ = world_->loop.Every(kWatchEvery, [this] {
-    if (!agreed_.active || !agreed_.receive || held_ ||
-        params_.rtp_timeout == Micros() ||
-        (state_ != State::kEstablished && state_ != State::kAnswered)) {
+    // Nobody is sent to for ever who never says a word (RFC 7675's reason: the
+    // address is only what a message says): reports count, and have time where
+    // no sound is due.
+    if (!agreed_.active || held_ || (!agreed_.receive && !agreed_.send) ||
+        params_.rtp_timeout == Micros()) {
       quiet_since_ = world_->loop.now();
       return;
     }
-    const Micros heard = std::max(
-        {media_->last_heard(), quiet_since_, world_->loop.last_stall_end()});
-    if (world_->loop.now() - heard < params_.rtp_timeout) return;
-    Fail(absl::DeadlineExceededError(Cat("no sound came from ", peer_, " for ",
-                                         params_.rtp_timeout.us() / 1'000'000,
-                                         " s")));
+    const bool sound_due = agreed_.receive && state_ == State::kEstablished;
+    const Micros most = sound_due
+                            ? params_.rtp_timeout
+                            : std::max(params_.rtp_timeout, kQuietPeerMax);
+    const Micros heard =
+        std::max({media_->last_heard(), media_->peer_report().heard,
+                  quiet_since_, world_->loop.last_stall_end()});
+    if (world_->loop.now() - heard < most) return;
+    Fail(absl::DeadlineExceededError(Cat("nothing came from ", peer_, " for ",
+                                         most.us() / 1'000'000, " s")));
   });
 }
 

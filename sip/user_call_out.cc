@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "base/check.h"
@@ -13,22 +12,9 @@
 namespace sluice::sip {
 namespace {
 
-constexpr std::string_view kSdpType = "Content-Type: application/sdp\r\n";
-
-bool Requires100Rel(const Message& message) {
-  bool found = false;
-  message.ForEach(HeaderId::kRequire, [&](std::string_view value) {
-    found = found || EqualsNoCase(value, "100rel");
-    return !found;
-  });
-  return found;
-}
-
 // After a 491 (RFC 3261 14.1): whoever made the Call-ID waits longer.
 Micros GlarePause(bool ours) {
-  thread_local std::minstd_rand random(std::random_device{}());
-  const int64_t steps = std::uniform_int_distribution<int64_t>(0, 190)(random);
-  return Micros::Millis(ours ? 2'100 + 10 * steps : 10 * steps);
+  return Micros::Millis((ours ? 2'100 : 0) + 10 * RandomBelow(191));
 }
 
 }  // namespace
@@ -44,6 +30,7 @@ absl::Status UserCall::Invite(Parties parties) {
   dialog_.remote_target = parties_.uri;
   dialog_.routes = params_.route;
   forks_.reserve(kForksMax);
+  RETURN_IF_ERROR(CheckParams(params_));
   RETURN_IF_ERROR(OpenMedia(*leg_));
   const absl::Status begun = SendInvite();
   if (begun.ok()) world_->enter(*this);
@@ -59,6 +46,7 @@ absl::Status UserCall::SendInvite() {
   }
   if (offer) *body = MakeOffer();
   final_due_ = true;
+  rseq_ = 0;
   const auto self = std::static_pointer_cast<UserCall>(shared_from_this());
   request_ = world_->requester.Start(
       {.next_hop = std::string(dialog_.NextHop()),
@@ -74,11 +62,11 @@ absl::Status UserCall::SendInvite() {
              return WriteInvite(attempt, *body);
            },
        .response =
-           [this, first](const Incoming& in) {
+           [this, self, first](const Incoming& in) {
              if (world_ != nullptr) OnInviteResponse(in, first);
            },
        .failed =
-           [this](int code, std::string_view reason) {
+           [this, self](int code, std::string_view reason) {
              if (world_ == nullptr) return;
              OnInviteFailed({.code = code, .reason = std::string(reason)});
            }});
@@ -126,10 +114,10 @@ void UserCall::OnInviteResponse(const Incoming& in, bool first) {
     return OnInviteFailed({.code = status, .reason = std::string(m.reason())});
   }
   if (status == 100) return;
-  for (const Acked& acked : acked_) {
+  for (Acked& acked : acked_) {
     if (acked.remote_tag != tag || acked.cseq != m.cseq()) continue;
     // Our ACK was lost.
-    if (status >= 200 && acked.way) {
+    if (status >= 200 && acked.way && ++acked.repeats <= kAckRepeatsMax) {
       world_->transactions.Resend(acked.octets, *acked.way, call_id());
     }
     return;
@@ -137,11 +125,13 @@ void UserCall::OnInviteResponse(const Incoming& in, bool first) {
   if (first && !dialog_.remote_tag.empty()) {
     // Another branch has the call already.
     if (status < 200 || tag == dialog_.remote_tag) return;
+    // More branches than anybody has: somebody has us send to whom he names.
+    if (++forks_ended_ > kForksMax) return;
     if (const auto other = base_.Made(m)) EndFork(*other, m.cseq());
     return;
   }
   if (!first && tag != dialog_.remote_tag) return;
-  if (!tag.empty() && TakeFork(m)) {
+  if (!tag.empty() && (TakeFork(m) || status >= 200)) {
     return status < 200 ? OnProvisional(in, tag) : OnAnswered(in, first);
   }
   if (status < 200) {
@@ -160,7 +150,7 @@ void UserCall::OnInviteResponse(const Incoming& in, bool first) {
 void UserCall::OnProvisional(const Incoming& in, std::string_view tag) {
   const Message& m = in.message;
   if (state_ == State::kEnded) return;
-  const bool reliable = Requires100Rel(m);
+  const bool reliable = HasWord(m, HeaderId::kRequire, "100rel");
   uint32_t rseq = 0;
   if (reliable) {
     // RFC 3262 4: in order, each once.
@@ -168,11 +158,16 @@ void UserCall::OnProvisional(const Incoming& in, std::string_view tag) {
     if (!number || *number == 0) return;
     rseq = static_cast<uint32_t>(*number);
     uint32_t* last = &rseq_;
+    bool* open = &prack_open_;
     for (Fork& fork : forks_) {
-      if (fork.dialog.remote_tag == tag) last = &fork.rseq;
+      if (fork.dialog.remote_tag != tag) continue;
+      last = &fork.rseq;
+      open = &fork.prack_open;
     }
-    if (*last != 0 && rseq != *last + 1) return;
+    // One at a time: who says the next before he has our PRACK repeats it.
+    if (*open || (*last != 0 && rseq != *last + 1)) return;
     *last = rseq;
+    *open = true;
     DialogOf(tag)->RefreshTarget(m);
   }
   const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
@@ -208,11 +203,16 @@ void UserCall::SendPrack(std::string_view tag, uint32_t rseq,
                              body.empty() ? std::string_view() : kSdpType),
               .body = body,
               .response = [self, tag = std::string(tag)](const Incoming& in) {
+                if (in.message.status() < 200) return;
+                self->prack_open_ = false;
+                for (Fork& fork : self->forks_) {
+                  if (fork.dialog.remote_tag == tag) fork.prack_open = false;
+                }
                 OfferAnswer* const offers = self->OffersOf(tag);
                 if (offers == nullptr) return;
                 if (in.message.status() >= 300) {
                   offers->OursFailed(Carrier::kPrack);
-                } else if (in.message.status() >= 200) {
+                } else {
                   offers->Received(Carrier::kPrackOk, false);
                 }
               }});
@@ -258,8 +258,11 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
       world_->error(absl::AbortedError(result_.reason));
       return End();
     }
-    made->local_cseq = std::max(made->local_cseq, DialogOf(tag)->local_cseq);
-    offers_ = *OffersOf(tag);
+    // One fork too many has no early dialog.
+    if (const Dialog* const early = DialogOf(tag)) {
+      made->local_cseq = std::max(made->local_cseq, early->local_cseq);
+      offers_ = *OffersOf(tag);
+    }
     dialog_ = *std::move(made);
   } else {
     dialog_.RefreshTarget(m);
@@ -299,6 +302,7 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
   if (!media.ok()) return Fail(media);
   result_ = {.code = m.status(), .reason = std::string(m.reason())};
   glares_ = 0;
+  held_before_ = held_;
   if (cancelled_) {
     established_ = true;
     (void)Bye({});

@@ -70,8 +70,11 @@ class EventLoop {
   void RunOnce(Micros wait);
   void Stop();
 
-  // The time of this turn; it stands still while the turn's callbacks run.
-  Micros now() const { return now_; }
+  // Whether this is called out of a turn: RunOnce must not be then.
+  bool in_turn() const { return in_turn_; }
+  // The time of this turn, which stands still while its callbacks run; between
+  // turns the clock's.
+  Micros now() const { return TimeNow(); }
   // When the loop last came back from having been away: more than a second
   // later than it had asked to be woken (a stopped process, a suspended
   // machine, a callback that blocked). Never: Micros(). Whoever judges silence

@@ -85,8 +85,8 @@ TEST_F(ManyCalls, SpeakAtOnceAndLeaveNothingBehind) {
         EXPECT_TRUE(call->Bye().ok());
         Settle();
       }
-      EXPECT_TRUE(RunUntil(
-          [&] { return alice_->calls() == 0 && bob_->calls() == 0; }));
+      EXPECT_TRUE(
+          RunUntil([&] { return alice_->calls() == 0 && bob_->calls() == 0; }));
     }
     alice_->Cleanup();
     bob_->Cleanup();

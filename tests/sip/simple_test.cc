@@ -42,7 +42,9 @@ class SimpleCall : public SimpleWorld {
 TEST_F(SimpleCall, IsMadeSpeaksAndEndsWithoutOneMessageTooMany) {
   Listen({.init_media = Rtp::MediaRecvEcho()});
   Invite({.init_media = Rtp::Tone(440)});
-  ASSERT_TRUE(RunUntil([&] { return Established(); })) << ::testing::PrintToString(wire_.Story()) << alice_->Error() << bob_->Error();
+  ASSERT_TRUE(RunUntil([&] { return Established(); }))
+      << ::testing::PrintToString(wire_.Story()) << alice_->Error()
+      << bob_->Error();
   EXPECT_EQ(wire_.Story(),
             (std::vector<std::string>{">INVITE", "<200 INVITE", ">ACK"}));
   RunFor(Micros::Seconds(2));

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "rtp/dtmf.h"
+#include "sip/audio_sdp.h"
 
 namespace sluice::phone {
 namespace {
@@ -95,7 +96,7 @@ void AddMedia(CLI::App* verb, Options* o) {
       ->group("Media");
   verb->add_option("--ptime", o->ptime_ms,
                    "Milliseconds a packet of ours stands for (20)")
-      ->check(CLI::Range(10, 200))
+      ->check(CLI::Range(sip::kPtimeMsMin, sip::kPtimeMsMax))
       ->type_name("MS")
       ->group("Media");
   verb->add_option("--rtp-ports", o->rtp_ports, "For media (2000-12000)")

@@ -128,10 +128,11 @@ absl::Status AddMedia(const Options& o, sip::CallParams& call) {
   ASSIGN_OR_RETURN(const rtp::DtmfMethod method,
                    ParseDtmfMethod(o.dtmf_method));
   call.dtmf_methods = {method};
-  // Where the peer takes no events, a digit is heard all the same.
-  if (method == rtp::DtmfMethod::kRfc4733) {
-    call.dtmf_methods.push_back(rtp::DtmfMethod::kInBand);
-  }
+  // The other way digits are heard all the same, and sent where the peer takes
+  // no events.
+  call.dtmf_methods.push_back(method == rtp::DtmfMethod::kRfc4733
+                                  ? rtp::DtmfMethod::kInBand
+                                  : rtp::DtmfMethod::kRfc4733);
   for (const char digit : o.dtmf) {
     if (!rtp::EventOfDigit(digit)) {
       return Wrong("--dtmf", o.dtmf, "not made of 0-9 * # A-D");
@@ -243,6 +244,7 @@ absl::StatusOr<Plan> MakePlan(const Options& o) {
     plan.call.ring_time = ToMicros(o.ring_s);
   } else {
     plan.call.auto_answer = false;
+    plan.call.ring_time = Micros();  // the phone rings by a timer of its own
   }
   return plan;
 }
