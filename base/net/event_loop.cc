@@ -38,12 +38,20 @@ int EpollTimeout(Micros sleep) {
   return static_cast<int>(std::min<int64_t>(ms, INT32_MAX));
 }
 
+// Whatever the clock says, time does not go back.
+EventLoop::Clock Forward(EventLoop::Clock clock) {
+  return [clock = std::move(clock), last = Micros()]() mutable {
+    last = std::max(last, clock());
+    return last;
+  };
+}
+
 }  // namespace
 
 EventLoop::EventLoop() : EventLoop([] { return SystemClock::Now(); }) {}
 
 EventLoop::EventLoop(Clock clock)
-    : clock_(std::move(clock)),
+    : clock_(Forward(std::move(clock))),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       wheel_(clock_()),
@@ -185,7 +193,7 @@ void EventLoop::RunOnce(Micros wait) {
   // EINTR counts as nothing ready.
   const int ready =
       epoll_wait(epoll_.get(), events, kIoEventsPerTurn, EpollTimeout(sleep));
-  const Micros before = std::exchange(now_, std::max(now_, clock_()));
+  const Micros before = std::exchange(now_, clock_());
   if (sleep != kForever && now_ - before - sleep > kStall) {
     last_stall_end_ = now_;
   }
