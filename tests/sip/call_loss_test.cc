@@ -18,8 +18,6 @@ namespace {
 struct Outcome {
   std::vector<std::string> hers, his;
   bool over = false;
-  int64_t seconds = 0;
-  friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
 class Course : public SimpleAgents {
