@@ -17,8 +17,7 @@ namespace sluice::rtp {
 // other.
 //
 //   blocks    .  .  5  5  5  5  .  .  5  5  5
-//   told               5                 5         the second of two equal
-//   ones;
+//   told               5                 5     by the second of two equal ones
 //                               ^--^ two others end it
 //
 // So tones from 40 ms are heard, and a break of less than a block does not make

@@ -20,8 +20,9 @@ inline constexpr size_t kPayloadBytesMax = 1600;
 // comes in order passes through uncopied; behind a gap up to kSlots - 1 packets
 // wait for what is missing, and no longer than kHold.
 //
-//   next_ = 5:   push 5 -> out 5      push 7, 8 -> held      push 6 -> out 6 7
-//   8
+//   next_ = 5:   push 5    -> out 5
+//                push 7, 8 -> held
+//                push 6    -> out 6 7 8
 //
 // Bounded memory, no allocation.
 class ReorderWindow {

@@ -21,12 +21,11 @@ absl::Status NoCall() {
 
 UserCall::UserCall(CallWorld& world, CallParams params)
     : world_(&world), params_(std::move(params)) {
-  // 62 bits, as o= has it (RFC 8866 5.2, RFC 3264 5).
   world.all.insert(this);
   const std::string digits = RandomHex(8);
   std::from_chars(digits.data(), digits.data() + digits.size(), session_id_,
                   16);
-  session_id_ >>= 2;
+  session_id_ >>= 2;  // 62 bits, as o= has it (RFC 8866 5.2, RFC 3264 5)
 }
 
 UserCall::~UserCall() {

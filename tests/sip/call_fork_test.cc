@@ -23,6 +23,19 @@ class CallFork : public ScriptWorld {
     const size_t at = to.find(kTag);
     return at == std::string::npos ? "" : to.substr(at + kTag.size());
   }
+  // The INVITE of a call that leaves the offer to the peer; `media` counts how
+  // often its sound was set up.
+  std::string BeginWithoutOffer(int* media) {
+    CallParams params = Told();
+    params.sdp_on_ack = true;
+    params.init_media = [media](Call&, rtp::Session&) {
+      ++*media;
+      return absl::OkStatus();
+    };
+    std::string invite = Begin(std::move(params));
+    EXPECT_EQ(BodyOf(invite), "");
+    return invite;
+  }
 };
 
 TEST_F(CallFork, HearsEachEarlyDialogAndSpeaksWithWhoAnswersFirst) {
@@ -230,15 +243,8 @@ TEST_F(CallFork, TakesTheAnswerOfAReliableOneAndNoneOfThe2xx) {
 }
 
 TEST_F(CallFork, AnswersInPrackWhatAReliableOneOffers) {
-  CallParams params = Told();
-  params.sdp_on_ack = true;
   int media = 0;
-  params.init_media = [&media](Call&, rtp::Session&) {
-    ++media;
-    return absl::OkStatus();
-  };
-  const std::string invite = Begin(std::move(params));
-  EXPECT_EQ(BodyOf(invite), "");
+  const std::string invite = BeginWithoutOffer(&media);
   peer_.Answer(invite, 183, {.more = Reliable(1), .body = SdpAt(30'000)});
   const std::string prack = Hear("PRACK");
   EXPECT_NE(BodyOf(prack).find("m=audio "), std::string::npos);
@@ -283,15 +289,8 @@ TEST_F(CallFork, APrackThatIsRefusedTakesTheInviteBackAndSaysNoByeToNobody) {
 // ---- an INVITE without an offer ---------------------------------------------
 
 TEST_F(CallFork, AnswersInTheAckWhatThe2xxOffers) {
-  CallParams params = Told();
-  params.sdp_on_ack = true;
   int media = 0;
-  params.init_media = [&media](Call&, rtp::Session&) {
-    ++media;
-    return absl::OkStatus();
-  };
-  const std::string invite = Begin(std::move(params));
-  EXPECT_EQ(BodyOf(invite), "");
+  const std::string invite = BeginWithoutOffer(&media);
   EXPECT_EQ(LineOf(invite, "Content-Type"), "");
   peer_.Answer(invite, 200, {.body = SdpAt(30'000)});
   const std::string ack = Hear("ACK");

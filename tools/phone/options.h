@@ -61,7 +61,8 @@ absl::StatusOr<std::vector<rtp::Codec>> ParseCodecs(std::string_view text);
 absl::StatusOr<rtp::DtmfMethod> ParseDtmfMethod(std::string_view text);
 // Of "me", "sip:me@example.com", "\"Me\" <sip:me@example.com>".
 std::string UserOf(std::string_view from);
-// A line's length at most, without what ends it. NotFound, InvalidArgument.
+// The first line of the file, without its end. InvalidArgument says why there
+// is none to take.
 absl::StatusOr<std::string> ReadPassword(const std::string& path);
 // One file a call: {} in `name` is the number of the call; without it the calls
 // behind the first have theirs before the ending, "b.wav", "b-2.wav".

@@ -10,7 +10,7 @@ namespace sluice::phone {
 // The course of one call once it is established: what is to be done next, and
 // when. The time goes in, what is due comes out, one step a call.
 //
-//   0 ---- kDtmfAfter: digits ---- hold_after ---- +resume_after ---- duration
+//   0 -- kDigitsAfter: digits -- hold_after -- +resume_after -- duration
 //
 // Thread: any; a value.
 class Script {
