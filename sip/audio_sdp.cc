@@ -332,6 +332,7 @@ void AppendRefused(std::string* out, const SdpMedium& medium) {
 }
 
 struct Told {
+  std::string_view type = "audio";
   std::string_view proto = "RTP/AVP";
   std::vector<AudioFormat> formats{};
   uint8_t event_type = 0;
@@ -343,7 +344,7 @@ struct Told {
 
 void AppendAudio(std::string* out, const AudioOurs& ours, const Told& told) {
   const uint16_t port = ours.rtp.port.host();
-  Append(out, "m=audio ", port, " ", told.proto);
+  Append(out, "m=", told.type, " ", port, " ", told.proto);
   for (const AudioFormat& f : told.formats) Append(out, " ", f.payload_type);
   if (told.event_type != 0) Append(out, " ", told.event_type);
   Append(out, "\r\n");
@@ -430,7 +431,10 @@ Offer MakeOffer(const AudioOurs& ours) {
     }
     const bool audio = IsPlainAudio(media[i]);
     Told told = OfferOf(ours, audio ? previous->section(i) : Section());
-    if (audio) told.proto = media[i].proto;
+    if (audio) {
+      told.type = media[i].type;
+      told.proto = media[i].proto;
+    }
     AppendAudio(&offer.text, ours, told);
   }
   if (offer.audio == media.size()) {
@@ -484,7 +488,8 @@ absl::StatusOr<AudioAnswer> AnswerAudio(std::string_view offer,
     agreed.receives = {{agreed.payload_type, agreed.codec}};
     AppendAudio(
         &answer.text, ours,
-        {.proto = medium.proto,
+        {.type = medium.type,
+         .proto = medium.proto,
          .formats = agreed.receives,
          .event_type = agreed.event_type,
          .ptime_ms = agreed.ptime_ms,

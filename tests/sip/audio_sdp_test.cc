@@ -137,10 +137,20 @@ TEST(AudioOffer, ComesLastWhereThereWasNoAudio) {
   std::string many(kHead);
   for (size_t i = 0; i < kSdpMediaMax; ++i) many += "m=video 0 RTP/AVP 31\n";
   ours.previous = Wire(many);
-  const auto sdp = Sdp::Parse(MakeAudioOffer(ours));
+  const std::string offer = MakeAudioOffer(ours);
+  const auto sdp = Sdp::Parse(offer);
   ASSERT_TRUE(sdp.ok()) << sdp.status();
   EXPECT_EQ(sdp->media()[0].type, "audio");
   EXPECT_EQ(sdp->media().size(), kSdpMediaMax);
+}
+
+// RFC 3264 6: an answer repeats the medium; whoever wrote it in capitals may
+// look for it by these very octets, now and in the next offer.
+TEST(AudioOffer, LeavesTheMediumsNameAsItWas) {
+  AudioOurs ours = Ours();
+  ours.previous = Answered(Told("m=AUDIO 5000 RTP/AVP 0\n")).text;
+  EXPECT_EQ(MediaLines(ours.previous), "AUDIO 40000 RTP/AVP 0\n");
+  EXPECT_EQ(MediaLines(MakeAudioOffer(ours)), "AUDIO 40000 RTP/AVP 0 8 101\n");
 }
 
 // --- Hold ------------------------------------------------------------------
