@@ -94,15 +94,20 @@ struct CallParams {
   // A description of the caller's own making instead of ours; then media is the
   // caller's business, and init_media is not called.
   std::string sdp{};
-  bool sdp_on_ack = false;    // no offer in the INVITE: ours goes in the ACK
-  bool call_on_hold = false;  // the next offer or answer of ours holds, once
+  bool sdp_on_ack = false;  // no offer in the INVITE: ours goes in the ACK
+  // The next offer or answer of ours holds by c=0.0.0.0, the old way, once (the
+  // seeds'). held() does not count it; Call::Hold is the other way.
+  bool call_on_hold = false;
   // Silence of the peer for so long ends the call (the seeds' 10 s); 0: never.
+  // Where it owes no sound (it rings, or it holds) 60 s at least, and reports
+  // count; while we hold it may be silent.
   Micros rtp_timeout = Micros::Seconds(10);
 
   // ---- calling
   // Taken back when nobody has answered by then, refused (480) when we have
   // not; 0: never.
   Micros ring_time = Micros::Seconds(180);
+  // 301, 302 and 305; others are the program's (cb_final).
   bool follow_redirects = true;
 
   // ---- being called
@@ -146,8 +151,8 @@ struct CallParams {
 //        Cancel(), Reject(), 3xx-6xx, nobody answers --------------> kEnded
 //
 // Made by Simple, which keeps it until it has ended; whoever holds the pointer
-// longer may ask what it was, and what of it begins something is refused
-// (FailedPrecondition).
+// longer may ask what it was (but params() and media(), which are gone then),
+// and what of it begins something is refused (FailedPrecondition).
 //
 // In the examples, which are all run as tests, `ua` is a Simple that has
 // registered (sip/simple.h), `call` a call of it that is up.
@@ -156,11 +161,15 @@ struct CallParams {
 //   std::cout << call->call_id() << (call->incoming() ? " from " : " to ")
 //             << call->peer() << ": " << call->result().code << "\n";
 //   bool up = call->state() == Call::State::kEstablished;
-//   bool loud = !call->held() && !call->held_by_peer();
+//   bool loud = !call->held() && !call->held_by_peer() && call->error().ok();
 //
 // Thread: the loop's.
 class Call : public std::enable_shared_from_this<Call> {
  public:
+  // OK from what follows means that it is begun; a callback tells how it ended.
+  // FailedPrecondition: the state has no place for it (no call, an offer is
+  // under way, nobody rings). InvalidArgument: an argument is none. The words
+  // say which.
   enum class State : uint8_t {
     kCalling,
     kRinging,
@@ -183,8 +192,8 @@ class Call : public std::enable_shared_from_this<Call> {
   //   call->Reinvite(params);
   //   ua->Loop(Micros::Seconds(60), {&agreed});
   //
-  // Offers anew: with other parameters, or the same ones. FailedPrecondition:
-  // no call, or an offer is under way. 491 is tried again (RFC 3261 14.1).
+  // Offers anew: with other parameters, or the same ones. 491 is tried again
+  // (RFC 3261 14.1).
   virtual absl::Status Reinvite(const CallParams& params) = 0;
   virtual absl::Status Reinvite() = 0;
   // Example: hold, and go on
@@ -262,7 +271,7 @@ class Call : public std::enable_shared_from_this<Call> {
   //   bool over = false;
   //   ua->Listen({.cb_create =
   //                   [&](Call& call, const Message&) {
-  //                     call.Ring(false, false);
+  //                     call.Ring();
   //                     const auto c = call.shared_from_this();
   //                     ua->AddTimer(Micros::Millis(50), [c] { c->Answer(); });
   //                     return true;
@@ -280,10 +289,19 @@ class Call : public std::enable_shared_from_this<Call> {
   //               .cb_cleanup = [&](Call&) { over = true; }});
   //   ua->Loop(Micros::Seconds(60), {&over});
   //
-  // 180, or 183 with the description: media flows before the call is answered.
-  // Reliably (RFC 3262) where the peer can, and `reliable` is set or it must.
-  virtual absl::Status Ring(bool with_media, bool reliable) = 0;
+  // 180, or 183 with the description. FailedPrecondition also while the last
+  // reliable one has no PRACK.
+  struct Ringing {
+    bool media = false;     // flows before the call is answered
+    bool reliable = false;  // where the peer can (RFC 3262); it may insist
+  };
+  virtual absl::Status Ring(Ringing how) = 0;
+  absl::Status Ring() { return Ring(Ringing()); }
+  // While a reliable 1xx waits for its PRACK this is remembered, and done then.
+  // FailedPrecondition also where the offer has nothing for us: it has been
+  // refused.
   virtual absl::Status Answer() = 0;
+  // 300 to 699, else InvalidArgument. "" : the reason that the code has.
   virtual absl::Status Reject(int code, std::string_view reason = {}) = 0;
 
   // Example: dial on
@@ -293,8 +311,11 @@ class Call : public std::enable_shared_from_this<Call> {
   //   }
   //
   // Plays digits 0-9 * # A-D, with the first of dtmf_methods that the peer
-  // takes. InvalidArgument names the digit that is none.
-  virtual absl::Status Dtmf(std::string_view digits, int duration_ms = 100) = 0;
+  // takes, 40 to 8000 ms each. InvalidArgument names the digit that is none, or
+  // the duration. ResourceExhausted: rtp::Session::kDigitsMax are waiting.
+  // FailedPrecondition: no sound, or no method that the peer takes.
+  virtual absl::Status Dtmf(std::string_view digits,
+                            int duration_ms = rtp::kDtmfDurationMs) = 0;
 
   // Example: change what is done at the end
   //   bool over = false;
@@ -312,6 +333,9 @@ class Call : public std::enable_shared_from_this<Call> {
 
   virtual State state() const = 0;
   virtual const CallResult& result() const = 0;  // of the last INVITE
+  // Why it was ended where no message says so; DeadlineExceeded: silence of the
+  // peer, or no ACK. OK: it is not over, or a message said so.
+  virtual const absl::Status& error() const = 0;
   virtual const std::string& call_id() const = 0;
   virtual const std::string& peer() const = 0;  // its URI: To, or From
   virtual bool incoming() const = 0;

@@ -45,7 +45,8 @@ HexText<4> NcText(uint32_t nc) {
 
 Credentials::Credentials(std::string user, std::string password)
     : lookup_([login = Login{std::move(user), std::move(password)}](
-                  std::string_view) { return login; }) {}
+                  std::string_view) { return login; }),
+      in_every_realm_(true) {}
 
 Credentials::Credentials(Map by_realm) {
   if (by_realm.empty()) return;
@@ -101,7 +102,16 @@ std::optional<Challenges::Realm> Challenges::Parse(std::string_view value) {
                .stale = EqualsNoCase(auth->Get("stale").value_or(""), "true")};
 }
 
-bool Challenges::Take(const Message& response, const Credentials& who) {
+Challenges::Realm* Challenges::Find(bool proxy, std::string_view name) {
+  const auto known =
+      std::find_if(realms_.begin(), realms_.end(), [&](const Realm& realm) {
+        return realm.proxy == proxy && realm.name == name;
+      });
+  return known == realms_.end() ? nullptr : &*known;
+}
+
+bool Challenges::Take(const Message& response, const Credentials& who,
+                      bool redirected) {
   if (response.status() != 401 && response.status() != 407) return false;
   bool any = false;
   size_t values = 0;
@@ -116,6 +126,10 @@ bool Challenges::Take(const Message& response, const Credentials& who) {
     std::pair<bool, std::string> key(proxy, challenge->name);
     if (std::find(seen.begin(), seen.end(), key) != seen.end()) continue;
     seen.push_back(std::move(key));
+    if (redirected && who.in_every_realm() &&
+        Find(proxy, challenge->name) == nullptr) {
+      continue;
+    }
     const std::optional<Login> login = who.Find(challenge->name);
     if (!login || HasControl(login->user)) continue;
     challenge->proxy = proxy;
@@ -128,11 +142,8 @@ bool Challenges::TakeOne(Realm challenge, const Login& login) {
   challenge.user = login.user;
   challenge.a1 =
       DigestA1(challenge.algorithm, login.user, challenge.name, login.password);
-  const auto known =
-      std::find_if(realms_.begin(), realms_.end(), [&](const Realm& realm) {
-        return realm.proxy == challenge.proxy && realm.name == challenge.name;
-      });
-  if (known == realms_.end()) {
+  Realm* const known = Find(challenge.proxy, challenge.name);
+  if (known == nullptr) {
     if (realms_.size() == kRealmsMax) return false;
     challenge.answers = 1;
     realms_.push_back(std::move(challenge));

@@ -22,7 +22,8 @@ struct Login {
 
 // Who we are, by realm. Who is asked by a stranger answers a stranger: with one
 // login for all realms whoever can challenge us can try passwords on our answer
-// at home, so by realm is better where the realms are known.
+// at home, so by realm is better where the realms are known. To whom a
+// redirection leads, such a login is not shown.
 //
 // Thread: that of its function; a value.
 class Credentials {
@@ -36,9 +37,11 @@ class Credentials {
   explicit Credentials(Lookup lookup);
   std::optional<Login> Find(std::string_view realm) const;
   bool empty() const { return !lookup_; }  // nobody, anywhere
+  bool in_every_realm() const { return in_every_realm_; }
 
  private:
   Lookup lookup_;
+  bool in_every_realm_ = false;
 };
 
 // The challenges of one dialog or registration, so that the next request
@@ -68,6 +71,10 @@ class Challenges {
   // fork's may have both (16.7 step 7). Of several of one realm the first that
   // we can do: they stand in the server's order (RFC 8760 2.4).
   //
+  // `redirected`: somebody else than the user says who asks (RFC 3261 8.1.3.4).
+  // Then a login for every realm is not shown to a realm that has not asked
+  // before.
+  //
   // False when the request would only be refused again: no login for any realm;
   // no algorithm or qop of ours; a realm that refused this login before and
   // does not say stale=true (22.2: a wrong password is said once); kRealmsMax,
@@ -75,7 +82,8 @@ class Challenges {
   // than kChallengeOctetsMax or have control octets in what would come back,
   // and qop "auth-int" alone: proxies between us change bodies (we do), so it
   // could not hold what it promises.
-  bool Take(const Message& response, const Credentials& who);
+  bool Take(const Message& response, const Credentials& who,
+            bool redirected = false);
   // A final response that is no challenge came: what is refused from here on is
   // refused anew. Without this, a server whose nonces end but which never says
   // stale is answered once only.
@@ -105,6 +113,7 @@ class Challenges {
     int answers = 0;        // challenges taken since Accepted
   };
   static std::optional<Realm> Parse(std::string_view value);
+  Realm* Find(bool proxy, std::string_view name);
   bool TakeOne(Realm challenge, const Login& login);
 
   std::function<std::string()> cnonce_;

@@ -49,11 +49,20 @@ std::string_view WithoutHeaders(const Uri& uri) {
                                       1);
 }
 
-std::string ContactAt(std::string_view user, const Leg::Address& own) {
-  return Cat("sip:", user, user.empty() ? "" : "@", own.host, ":", own.port,
-             own.transport == Transport::kUdp
+std::string ContactAt(std::string_view user, const Leg::Address& own,
+                      Uri::Scheme scheme) {
+  const bool sips =
+      scheme == Uri::Scheme::kSips && own.transport == Transport::kTls;
+  return Cat(sips ? "sips:" : "sip:", user, user.empty() ? "" : "@", own.host,
+             ":", own.port,
+             sips || own.transport == Transport::kUdp
                  ? std::string()
                  : Cat(";transport=", Lower(NameOf(own.transport))));
+}
+
+Uri::Scheme SchemeFor(std::string_view uri) {
+  const auto parsed = Uri::Parse(uri);
+  return parsed ? parsed->scheme : Uri::Scheme::kOther;
 }
 
 std::string_view UriOfRoute(std::string_view route) {

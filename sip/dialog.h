@@ -62,8 +62,12 @@ struct Dialog {
 
 // A value of From, To or Contact without its tag, fit to be one of ours.
 std::string WithoutTag(const NameAddr& value);
-// A user at one of our addresses, for Contact.
-std::string ContactAt(std::string_view user, const Leg::Address& own);
+// A user at one of our addresses, for Contact; `sips` where the request, or its
+// first Route, is for such a URI (RFC 3261 8.1.1.8, 12.1.1).
+std::string ContactAt(std::string_view user, const Leg::Address& own,
+                      Uri::Scheme scheme);
+// The scheme that a Contact has to have: that of such a URI.
+Uri::Scheme SchemeFor(std::string_view uri);
 // A URI without its header fields, which would become ours (RFC 3261 19.1.5).
 std::string_view WithoutHeaders(const Uri& uri);
 // The URI of a Route value; "" for what is none.

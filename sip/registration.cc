@@ -21,6 +21,18 @@ absl::Status StatusOfCode(int code, std::string_view reason) {
   }
 }
 
+namespace {
+
+// Seconds, before its comment and parameters (RFC 3261 20.33); 0: not said.
+int64_t RetryAfterOf(const Message& response) {
+  const std::string_view text = response.Value(HeaderId::kRetryAfter);
+  const auto seconds = ParseNumber(
+      text.substr(0, text.find_first_not_of("0123456789")), UINT32_MAX);
+  return static_cast<int64_t>(seconds.value_or(0));
+}
+
+}  // namespace
+
 Registration::Registration(net::EventLoop& loop, Requester& requester,
                            Plan plan)
     : loop_(loop), requester_(requester), plan_(std::move(plan)) {
@@ -79,13 +91,15 @@ void Registration::Send() {
        .failed =
            [this](int code, std::string_view reason) {
              request_ = 0;
+             retry_after_ = kRetryAfter;
              Tell(StatusOfCode(code, reason));
            }});
 }
 
 OutgoingRequest Registration::Write(const Requester::Attempt& attempt) {
-  contact_ = plan_.contact.empty() ? ContactAt(plan_.user, attempt.own)
-                                   : plan_.contact;
+  contact_ = plan_.contact.empty()
+                 ? ContactAt(plan_.user, attempt.own, SchemeFor(plan_.aor))
+                 : plan_.contact;
   std::string headers;
   if (!attempt.route.empty()) {
     Append(&headers, "Route: ", attempt.route, "\r\n");
@@ -133,6 +147,7 @@ void Registration::OnResponse(const Message& response) {
       return Send();
     }
   }
+  retry_after_ = std::clamp(RetryAfterOf(response), kRetryAfter, kLongestWait);
   Tell(StatusOfCode(status, response.reason()));
 }
 
@@ -142,7 +157,7 @@ void Registration::Tell(const absl::StatusOr<uint32_t>& result) {
   if (absl::IsPermissionDenied(result.status())) refresh_ = false;
   if (refresh_) {
     // In time for several tries; at least every second round trip is spared.
-    Micros pause = kRetryAfter;
+    Micros pause = Micros::Seconds(retry_after_);
     if (result.ok()) {
       const int64_t seconds = std::max<int64_t>(*result, kBriefestWait);
       pause = Micros(seconds * 1'000'000 -

@@ -47,9 +47,9 @@ class Registration {
   void Register(uint32_t expires, bool refresh, Credentials who, Done done);
 
  private:
-  // A failed one is tried again after so long.
-  static constexpr Micros kRetryAfter = Micros::Seconds(30);
-  // Seconds. What a registrar may make of us: neither a storm nor a promise for
+  // Seconds. A failed one is tried again after so long, or as long as it says.
+  static constexpr int64_t kRetryAfter = 30;
+  // What a registrar may make of us: neither a storm nor a promise for
   // years.
   static constexpr int64_t kBriefestWait = 20, kLongestWait = 86'400;
 
@@ -67,7 +67,8 @@ class Registration {
   Challenges challenges_;
   uint32_t expires_ = 0;
   bool refresh_ = false;
-  bool briefer_ = false;   // 423 has been answered
+  bool briefer_ = false;  // 423 has been answered
+  int64_t retry_after_ = kRetryAfter;
   std::string contact_{};  // as sent
   Done done_;
   Requester::Id request_ = 0;

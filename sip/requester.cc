@@ -10,6 +10,21 @@
 #include "sip/reply.h"
 
 namespace sluice::sip {
+namespace {
+
+// What start line, Via and Content-Length come to.
+constexpr size_t kFrameOctets = 200;
+
+size_t OctetsOf(const OutgoingRequest& r) {
+  return r.uri.size() + r.headers.size() + r.body.size() + kFrameOctets;
+}
+
+bool NamesUdp(const Uri& uri) {
+  const auto named = uri.Param("transport");
+  return named && EqualsNoCase(*named, "udp");
+}
+
+}  // namespace
 
 struct Requester::Request {
   Plan plan;
@@ -20,6 +35,8 @@ struct Requester::Request {
   size_t way = 0;
   Transactions::Id transaction = 0;
   bool provisional = false;
+  bool by_udp = false;     // the URI says so
+  bool by_stream = false;  // has been tried, as it is long
   // Redirections.
   struct Contact {
     uint16_t q = 1000;  // thousandths
@@ -29,6 +46,7 @@ struct Requester::Request {
   std::vector<Contact> contacts{};  // yet to be tried, best last
   std::vector<std::string> seen{};
   int redirects = 0;
+  bool bare = false;       // a new contact: it has not asked who we are
   bool answered = false;   // 2xx to an INVITE: there may be more of them
   bool cancelled = false;  // taken back
   net::EventLoop::TimerId timer = 0;
@@ -66,7 +84,9 @@ void Requester::Resolve(Id id, const std::string& next_hop) {
   if (!uri || !uri->is_sip()) {
     return OnWays(id, absl::InvalidArgumentError("no SIP URI to send it to"));
   }
-  const Request* const request = Find(id);
+  Request* const request = Find(id);
+  request->by_udp = NamesUdp(*uri);
+  request->by_stream = false;
   router_.Find(*uri, request->plan.leg, request->plan.call_id,
                [this, id](Router::Ways ways) { OnWays(id, std::move(ways)); });
 }
@@ -106,25 +126,49 @@ void Requester::Fail(Id id, int code, std::string_view reason) {
       });
 }
 
+// Puts the same place by TCP before a way by UDP, once.
+bool Requester::PreferStream(Request& request, size_t octets) const {
+  const Router::Way way = request.ways[request.way];
+  const auto& proxy = way.leg->outgoing_proxy;
+  if (octets <= kDatagramMax || request.by_stream || request.by_udp ||
+      (proxy && NamesUdp(*proxy)) ||
+      way.destination.transport != Transport::kUdp ||
+      way.leg->Find(Transport::kTcp, way.destination.address.ip.is_v4()) ==
+          nullptr) {
+    return false;
+  }
+  request.by_stream = true;
+  request.ways.insert(
+      request.ways.begin() + static_cast<ptrdiff_t>(request.way),
+      {.leg = way.leg,
+       .destination = {.transport = Transport::kTcp,
+                       .address = way.destination.address}});
+  return true;
+}
+
 void Requester::Send(Id id) {
   Request* const request = Find(id);
   const Plan& plan = request->plan;
-  const Router::Way& way = request->ways[request->way];
-  const Leg::Address* const own = way.leg->Find(
-      way.destination.transport, way.destination.address.ip.is_v4());
   std::string credentials;
-  if (plan.challenges != nullptr) {
+  if (plan.challenges != nullptr && !request->bare) {
     credentials = plan.challenges->Lines(
         plan.method, request->uri.empty() ? plan.uri : request->uri);
   }
   request->provisional = false;
-  const OutgoingRequest text = plan.write(Attempt{.leg = *way.leg,
-                                                  .own = *own,
-                                                  .uri = request->uri,
-                                                  .route = request->route,
-                                                  .credentials = credentials});
+  const auto write = [&] {
+    const Router::Way& way = request->ways[request->way];
+    return plan.write(
+        {.leg = *way.leg,
+         .own = *way.leg->Find(way.destination.transport,
+                               way.destination.address.ip.is_v4()),
+         .uri = request->uri,
+         .route = request->route,
+         .credentials = credentials});
+  };
+  OutgoingRequest text = write();
+  if (PreferStream(*request, OctetsOf(text))) text = write();
   request->transaction = transactions_.Send(
-      text, way,
+      text, request->ways[request->way],
       {.response = [this, id](const Incoming& in) { OnResponse(id, in); },
        .failed = [this, id](int code) { OnFailed(id, code); }});
   if (request->transaction == 0) {
@@ -182,7 +226,9 @@ void Requester::OnResponse(Id id, const Incoming& in) {
   if (!request->cancelled) {
     if ((status == 401 || status == 407) &&
         request->plan.challenges != nullptr &&
-        request->plan.challenges->Take(in.message, request->plan.credentials)) {
+        request->plan.challenges->Take(in.message, request->plan.credentials,
+                                       request->redirects > 0)) {
+      request->bare = false;
       return Send(id);
     }
     if (status == 503 && request->way + 1 < request->ways.size()) {
@@ -238,10 +284,11 @@ bool Requester::NextContact(Id id) {
   if (request->contacts.empty() || request->cancelled) return false;
   const Request::Contact contact = std::move(request->contacts.back());
   request->contacts.pop_back();
+  request->bare = true;
   if (contact.proxy) {
+    const auto uri = Uri::Parse(contact.uri);
     request->route =
-        Cat("<", contact.uri,
-            contact.uri.find(";lr") == std::string::npos ? ";lr" : "", ">");
+        Cat("<", contact.uri, uri && uri->Param("lr") ? "" : ";lr", ">");
   } else {
     request->uri = contact.uri;
     request->route.clear();

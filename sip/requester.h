@@ -22,6 +22,9 @@ namespace sluice::sip {
 // asked for (RFC 3261 22.2), the contacts of a redirection (8.1.3.4), and
 // taking it back (9.1).
 //
+// What would be long for a datagram goes by a stream first, where the leg has
+// one and the URI does not say otherwise (18.1.1).
+//
 //   Start --DNS--> way 1 --408, 503, not sent--> way 2 ...
 //                   |--401, 407--> the same way, with credentials
 //                   |--301, 302, 305--> DNS of the next contact
@@ -34,6 +37,7 @@ class Requester {
   // Of one request, all of its redirections together.
   static constexpr int kRedirectsMax = 5;
   static constexpr size_t kContactsMax = 10;
+  static constexpr size_t kDatagramMax = 1'300;  // octets
 
   // One sending of it.
   struct Attempt {
@@ -93,6 +97,7 @@ class Requester {
   void Resolve(Id id, const std::string& next_hop);
   void OnWays(Id id, Router::Ways ways);
   void Send(Id id);
+  bool PreferStream(Request& request, size_t octets) const;
   void OnResponse(Id id, const Incoming& in);
   void OnFailed(Id id, int code);
   bool Redirect(Request& request, const Message& response);

@@ -249,14 +249,18 @@ Handler::Handled UserAgent::Known(Incoming& in) {
 
 void UserAgent::OnCancel(Incoming& in) {
   const Transactions::Id invite = transactions_->InviteOf(in);
-  const Transactions::Id id = transactions_->Accept(in, RandomHex(8), {});
+  const Message& m = in.message;
+  // Our tag, as the answers to the INVITE have it (RFC 3261 9.2).
+  const auto caller = callers_.find(CallKey(m.call_id(), m.from()->tag));
+  const std::string tag =
+      caller == callers_.end() ? RandomHex(8) : caller->second;
+  const Transactions::Id id = transactions_->Accept(in, tag, {});
   if (id == 0) return stack_->dispatcher().Reply(in, 503, ReasonOf(503));
   transactions_->Respond(id, 200, ReasonOf(200));
-  for (const auto& [key, call] : calls_) {
-    if (call->invite_server() != invite) continue;
-    const std::shared_ptr<UserCall> keep = call;
-    return keep->Cancelled(invite);
-  }
+  const auto it = calls_.find(CallKey(m.call_id(), tag));
+  if (it == calls_.end()) return;
+  const std::shared_ptr<UserCall> call = it->second;
+  call->Cancelled(invite);
 }
 
 Handler::Handled UserAgent::OnNewCall(Incoming& in) {

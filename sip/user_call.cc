@@ -17,7 +17,24 @@ absl::Status NoCall() {
   return absl::FailedPreconditionError("the call is not established");
 }
 
+absl::Status OfferOpen() {
+  return absl::FailedPreconditionError("an offer is under way already");
+}
+
 }  // namespace
+
+std::string_view SdpType(std::string_view body) {
+  return body.empty() ? std::string_view()
+                      : "Content-Type: application/sdp\r\n";
+}
+
+std::optional<std::string_view> SdpOf(const Message& message) {
+  return FindSdp(message.Value(HeaderId::kContentType), message.body());
+}
+
+CallResult ResultOf(const Message& response) {
+  return {.code = response.status(), .reason = std::string(response.reason())};
+}
 
 UserCall::UserCall(CallWorld& world, CallParams params)
     : world_(&world), params_(std::move(params)) {
@@ -74,7 +91,7 @@ std::string UserCall::ContactOf(const Leg::Address& own) const {
   const std::string& given =
       params_.contact.empty() ? world_->contact : params_.contact;
   if (!given.empty()) return Cat("<", given, ">");
-  return Cat("<", ContactAt(parties_.user, own), ">");
+  return Cat("<", ContactAt(parties_.user, own, contact_scheme_), ">");
 }
 
 std::string UserCall::OurHeaders(const Leg::Address& own) const {
@@ -149,10 +166,32 @@ std::string_view UserCall::PartyTag() const {
   return forks_.back().dialog.remote_tag;
 }
 
+bool UserCall::PrackOpen(std::string_view tag) const {
+  return std::any_of(forks_.begin(), forks_.end(), [&](const Fork& fork) {
+    return fork.dialog.remote_tag == tag && fork.prack_open;
+  });
+}
+
+void UserCall::SendWaiting() {
+  for (auto& [tag, inside] : std::exchange(waiting_, {})) {
+    const Dialog* const dialog = DialogOf(tag);
+    if (dialog != nullptr && state_ != State::kEnded) {
+      SendInside(*dialog, std::move(inside));
+    } else if (inside.failed) {
+      inside.failed(481, ReasonOf(481));
+    }
+  }
+}
+
 void UserCall::SendInside(const Dialog& dialog, Inside inside) {
+  if (inside.method != "PRACK" && inside.method != "BYE" &&
+      PrackOpen(dialog.remote_tag)) {
+    waiting_.emplace_back(dialog.remote_tag, std::move(inside));
+    return;
+  }
   auto shared = std::make_shared<Inside>(std::move(inside));
   // It lives as long as what it has asked.
-  const auto self = std::static_pointer_cast<UserCall>(shared_from_this());
+  const auto self = Self();
   // 12.2.1.2: there is no dialog there any more.
   const auto gone = [this, self, method = shared->method](int code,
                                                           std::string reason) {
@@ -226,11 +265,10 @@ absl::Status UserCall::Send(const Request& request, Done done) {
   if (!request.content_type.empty()) {
     Append(&inside.headers, "Content-Type: ", request.content_type, "\r\n");
   }
-  const auto keep = std::static_pointer_cast<UserCall>(shared_from_this());
+  const auto keep = Self();
   inside.response = [keep, done](const Incoming& in) {
     if (in.message.status() < 200 || !done) return;
-    done(*keep, {.code = in.message.status(),
-                 .reason = std::string(in.message.reason())});
+    done(*keep, ResultOf(in.message));
   };
   inside.failed = [keep, done](int code, std::string_view reason) {
     if (done) done(*keep, {.code = code, .reason = std::string(reason)});
@@ -253,18 +291,14 @@ absl::Status UserCall::SetHold(bool held) {
 absl::Status UserCall::Reinvite(const CallParams& params) {
   if (world_ == nullptr || state_ != State::kEstablished) return NoCall();
   RETURN_IF_ERROR(CheckParams(params));
-  if (!offers_.MayInvite() || request_ != 0) {
-    return absl::FailedPreconditionError("an offer is under way already");
-  }
+  if (!offers_.MayInvite() || request_ != 0) return OfferOpen();
   SetParam(params);
   return SendInvite();
 }
 
 absl::Status UserCall::Reinvite() {
   if (world_ == nullptr || state_ != State::kEstablished) return NoCall();
-  if (!offers_.MayInvite() || request_ != 0) {
-    return absl::FailedPreconditionError("an offer is under way already");
-  }
+  if (!offers_.MayInvite() || request_ != 0) return OfferOpen();
   return SendInvite();
 }
 
@@ -274,13 +308,12 @@ absl::Status UserCall::Update(Done done) {
     return NoCall();
   }
   if (!OffersOf(tag)->MayOffer() || media_ == nullptr) {
-    return absl::FailedPreconditionError("an offer is under way already");
+    return OfferOpen();
   }
   CHECK(OffersOf(tag)->Sending(Carrier::kUpdate, true) == Means::kOffer);
-  Inside inside{.method = "UPDATE",
-                .headers = std::string(kSdpType),
-                .body = MakeOffer()};
-  const auto keep = std::static_pointer_cast<UserCall>(shared_from_this());
+  Inside inside{.method = "UPDATE", .body = MakeOffer()};
+  inside.headers = SdpType(inside.body);
+  const auto keep = Self();
   const auto refused = [keep, tag] {
     OfferAnswer* const offers = keep->OffersOf(tag);
     if (offers != nullptr && offers->OursFailed(Carrier::kUpdate)) {
@@ -288,8 +321,7 @@ absl::Status UserCall::Update(Done done) {
     }
   };
   inside.response = [keep, tag, refused, done](const Incoming& in) {
-    const CallResult result{.code = in.message.status(),
-                            .reason = std::string(in.message.reason())};
+    const CallResult result = ResultOf(in.message);
     if (result.code < 200 || keep->state_ == State::kEnded) return;
     if (!result.ok()) {
       refused();
@@ -299,21 +331,13 @@ absl::Status UserCall::Update(Done done) {
     OfferAnswer* const offers = keep->OffersOf(tag);
     if (offers == nullptr) return;
     keep->DialogOf(tag)->RefreshTarget(in.message);
-    const auto sdp =
-        FindSdp(in.message.Value(HeaderId::kContentType), in.message.body());
-    absl::Status media;
-    switch (offers->Received(Carrier::kUpdateOk, sdp.has_value())) {
-      case Means::kViolation:
-        media = absl::FailedPreconditionError(
-            "the answer to an UPDATE does not answer it");
-        break;
-      case Means::kAnswer:
-        media = keep->TakeAnswer(*sdp);
-        if (media.ok()) media = keep->Begin();
-        break;
-      default: break;
+    Heard heard = keep->Hear(*offers, Carrier::kUpdateOk, in.message);
+    if (heard.missing) {
+      heard.media = absl::FailedPreconditionError(
+          "the answer to an UPDATE does not answer it");
     }
-    if (!media.ok()) return keep->Fail(media);
+    if (heard.agreed) heard.media = keep->Begin();
+    if (!heard.media.ok()) return keep->Fail(heard.media);
     if (done) done(*keep, result);
   };
   inside.failed = [keep, refused, done](int code, std::string_view reason) {
@@ -351,7 +375,7 @@ absl::Status UserCall::Bye(Done done) {
 void UserCall::SendBye(Done done) {
   if (bye_sent_) return;
   bye_sent_ = true;
-  const auto keep = std::static_pointer_cast<UserCall>(shared_from_this());
+  const auto keep = Self();
   const auto heard = [keep, done = std::move(done)](int code,
                                                     std::string_view reason) {
     if (done) done(*keep, {.code = code, .reason = std::string(reason)});
@@ -372,6 +396,7 @@ void UserCall::Fail(absl::Status why) {
   // Of an INVITE whose outcome nobody has heard yet this is it.
   if (final_due_) result_.code = absl::IsDeadlineExceeded(why) ? 408 : 488;
   result_.reason = std::string(why.message());
+  error_ = why;
   world_->error(std::move(why));
   (void)Bye(std::move(bye_done_));
 }
@@ -395,6 +420,7 @@ void UserCall::End() {
   world_->requester.Cancel(request_);
   StopMedia();
   const auto keep = shared_from_this();
+  SendWaiting();
   TellFinal();
   if (!bye_sent_) Finish();
 }

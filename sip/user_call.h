@@ -30,8 +30,11 @@ class UserCall;
 inline constexpr std::string_view kAllow =
     "INVITE, ACK, CANCEL, OPTIONS, BYE, PRACK, UPDATE, INFO, MESSAGE, NOTIFY";
 
-inline constexpr std::string_view kSdpType =
-    "Content-Type: application/sdp\r\n";
+// The line of a body that is a description of ours, "" for none.
+std::string_view SdpType(std::string_view body);
+// The description in a message; nullopt: there is none.
+std::optional<std::string_view> SdpOf(const Message& message);
+CallResult ResultOf(const Message& response);
 
 // What the calls of one user agent share.
 struct CallWorld {
@@ -111,7 +114,8 @@ class UserCall final : public Call {
   absl::Status Cancel() override;
   absl::Status Bye(Done done) override;
   absl::Status Send(const Request& request, Done done) override;
-  absl::Status Ring(bool with_media, bool reliable) override;
+  using Call::Ring;
+  absl::Status Ring(Ringing how) override;
   absl::Status Answer() override;
   absl::Status Reject(int code, std::string_view reason) override;
   absl::Status Dtmf(std::string_view digits, int duration_ms) override;
@@ -119,6 +123,7 @@ class UserCall final : public Call {
   void SetParam(CallParams params) override;
   State state() const override { return state_; }
   const CallResult& result() const override { return result_; }
+  const absl::Status& error() const override { return error_; }
   const std::string& call_id() const override { return dialog_.call_id; }
   const std::string& peer() const override { return peer_; }
   bool incoming() const override { return incoming_; }
@@ -164,6 +169,7 @@ class UserCall final : public Call {
   void SendAck(const Dialog& dialog, uint32_t cseq, const std::string& body);
   void SendPrack(std::string_view tag, uint32_t rseq, const Message& reliable,
                  const std::string& body);
+  void EndNameless();
   // Another branch of the fork has the call.
   void EndFork(const Dialog& dialog, uint32_t cseq);
   bool TakeFork(const Message& response);
@@ -192,6 +198,9 @@ class UserCall final : public Call {
     std::function<void(int code, std::string_view reason)> failed{};
   };
   void SendInside(const Dialog& dialog, Inside inside);
+  // What has overtaken a PRACK would have it refused (RFC 3261 12.2.2).
+  bool PrackOpen(std::string_view tag) const;
+  void SendWaiting();
   absl::Status SetHold(bool held);
   void SendBye(Done done);
   // The dialog with that party, and its offers; null: there is none.
@@ -203,6 +212,9 @@ class UserCall final : public Call {
   std::string OurHeaders(const Leg::Address& own) const;
   std::string ContactOf(const Leg::Address& own) const;
   const Credentials& credentials() const;
+  std::shared_ptr<UserCall> Self() {
+    return std::static_pointer_cast<UserCall>(shared_from_this());
+  }
   // A callback as it is now: it may take its own place (SetParam).
   template <typename Callback, typename... Args>
   static auto Tell(Callback callback, Args&&... args) {
@@ -216,6 +228,15 @@ class UserCall final : public Call {
   void Finish();  // nothing is waited for any more
 
   // ---- descriptions (user_call_media.cc)
+  // What the description of a message, or that there is none, came to.
+  struct Heard {
+    bool agreed = false;   // something new is: Begin()
+    std::string answer{};  // to say, where it was an offer
+    int refused = 0;       // the code, where that offer has nothing for us
+    bool missing = false;  // one was due
+    absl::Status media{};  // its answer does not fit our offer
+  };
+  Heard Hear(OfferAnswer& offers, Carrier carrier, const Message& message);
   absl::Status OpenMedia(const Leg& leg);
   std::string MakeOffer();
   // nullopt: it cannot be answered (a code in `refused`).
@@ -235,6 +256,7 @@ class UserCall final : public Call {
   CallParams params_;
   State state_ = State::kCalling;
   CallResult result_{};
+  absl::Status error_{};
   bool incoming_ = false;
   bool finished_ = false;
   bool established_ = false;  // once
@@ -246,6 +268,7 @@ class UserCall final : public Call {
   Parties parties_{};
   std::string peer_{};
   Leg* leg_ = nullptr;
+  Uri::Scheme contact_scheme_ = Uri::Scheme::kSip;
 
   // Of an outgoing call without a 2xx: the INVITE's.
   Dialog dialog_{};
@@ -257,6 +280,8 @@ class UserCall final : public Call {
   Requester::Id request_ = 0;
   std::string invite_credentials_{};  // its ACK has the same (22.1)
   std::vector<Fork> forks_{};
+  // Behind the PRACK of an early dialog, by its tag.
+  std::vector<std::pair<std::string, Inside>> waiting_{};
   std::vector<Acked> acked_{};
   net::EventLoop::TimerId ring_timer_ = 0, retry_timer_ = 0;
   // A 491 is tried again so often.

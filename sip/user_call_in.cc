@@ -45,7 +45,7 @@ std::optional<UserCall::Judgement> UserCall::Judge(const Message& invite,
   }
   const auto dialog = Dialog::OfRequest(invite, "tag");
   if (!dialog || dialog->remote_tag.empty()) return Judgement{.code = 400};
-  const auto sdp = FindSdp(invite.Value(HeaderId::kContentType), invite.body());
+  const auto sdp = SdpOf(invite);
   if (!sdp && !invite.body().empty()) {
     return Judgement{.code = 415, .headers = std::string(kAccept)};
   }
@@ -83,8 +83,12 @@ void UserCall::Invited(
   for (const std::string& route : dialog_.routes) {
     Append(&routes_line_, "Record-Route: ", route, "\r\n");
   }
+  contact_scheme_ = m.parsed_uri()->scheme;
+  if (!dialog_.routes.empty() && contact_scheme_ != Uri::Scheme::kSips) {
+    contact_scheme_ = SchemeFor(UriOfRoute(dialog_.routes.front()));
+  }
   world_->enter(*this);
-  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  const auto sdp = SdpOf(m);
   offers_.Received(Carrier::kInvite, sdp.has_value());
   if (sdp) offered_ = std::string(*sdp);
   const absl::Status opened = OpenMedia(in.leg);
@@ -125,15 +129,15 @@ void UserCall::Cancelled(Transactions::Id invite) {
   End();
 }
 
-absl::Status UserCall::Ring(bool with_media, bool reliable) {
+absl::Status UserCall::Ring(Ringing how) {
   if (world_ == nullptr || state_ != State::kRinging || !incoming_) {
     return absl::FailedPreconditionError("there is nobody to ring for");
   }
   if (provisional_) {
     return absl::FailedPreconditionError("the last one has no PRACK yet");
   }
-  SendProvisional(with_media ? 183 : 180, with_media,
-                  requires_100rel_ || (reliable && supports_100rel_));
+  SendProvisional(how.media ? 183 : 180, how.media,
+                  requires_100rel_ || (how.reliable && supports_100rel_));
   return absl::OkStatus();
 }
 
@@ -159,7 +163,7 @@ void UserCall::SendProvisional(int code, bool with_media, bool reliable) {
       body.clear();
     } else {
       answered_ = body;
-      headers += kSdpType;
+      headers += SdpType(body);
     }
   } else {
     offers_.Sending(reliable ? Carrier::kReliable : Carrier::kProvisional,
@@ -250,8 +254,7 @@ absl::Status UserCall::SendFinal() {
   if (offers_.Sending(Carrier::kFinal, !body.empty()) == Means::kViolation) {
     body.clear();
   }
-  std::string headers = Cat(OurHeaders(*own_), routes_line_,
-                            body.empty() ? std::string_view() : kSdpType);
+  std::string headers = Cat(OurHeaders(*own_), routes_line_, SdpType(body));
   final_headers_ = headers;
   final_body_ = body;
   world_->transactions.Respond(server_, 200, ReasonOf(200), headers, body);
@@ -370,32 +373,23 @@ void UserCall::OnAck(const Incoming& in) {
   world_->loop.Cancel(std::exchange(final_timer_, 0));
   server_ = 0;
   if (state_ == State::kEnded) return;
-  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
-  absl::Status media;
-  bool heard = false;
-  switch (offers_.Received(Carrier::kAck, sdp.has_value())) {
-    case Means::kAnswer:
-      media = TakeAnswer(*sdp);
-      heard = media.ok();
-      break;
-    case Means::kViolation:
-      media = absl::FailedPreconditionError(
-          "the ACK of the peer does not answer our offer");
-      break;
-    default: break;
+  Heard heard = Hear(offers_, Carrier::kAck, m);
+  if (heard.missing) {
+    heard.media = absl::FailedPreconditionError(
+        "the ACK of the peer does not answer our offer");
   }
   const bool first = !std::exchange(established_, true);
-  heard = heard || first;
   state_ = State::kEstablished;
   offered_.clear();
   answered_.clear();
-  if (!media.ok()) return Fail(media);
+  if (!heard.media.ok()) return Fail(heard.media);
   if (bye_wanted_) {
     (void)Bye(std::move(bye_done_));
     return;
   }
-  if (heard) media = Begin();
-  if (!media.ok()) return Fail(media);
+  if (heard.agreed || first) {
+    if (const absl::Status begun = Begin(); !begun.ok()) return Fail(begun);
+  }
   TellFinal();
   if (first && state_ == State::kEstablished && params_.cb_established) {
     Tell(params_.cb_established, *this);
@@ -406,7 +400,7 @@ void UserCall::OnInvite(const Incoming& in) {
   const Message& m = in.message;
   const Transactions::Id id = AcceptRequest(in);
   if (id == 0) return;
-  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  const auto sdp = SdpOf(m);
   if (!sdp && !m.body().empty()) return Refuse(id, 415, kAccept);
   int refusal = offers_.RefusalOf(Carrier::kInvite, sdp.has_value());
   if (refusal == 0 && server_ != 0) refusal = 500;
@@ -450,38 +444,23 @@ void UserCall::OnPrack(const Incoming& in) {
           Cat(provisional_->rseq, " ", provisional_->cseq, " INVITE")) {
     return Refuse(id, 481);
   }
-  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  const auto sdp = SdpOf(m);
   if (!sdp && !m.body().empty()) return Refuse(id, 415, kAccept);
   const int refusal = offers_.RefusalOf(Carrier::kPrack, sdp.has_value());
   if (refusal != 0) return Refuse(id, refusal, RetryAfter());
-  std::string body;
-  int refused = 0;
-  absl::Status media;
-  bool heard = false;  // something new is agreed
-  switch (offers_.Received(Carrier::kPrack, sdp.has_value())) {
-    case Means::kOffer:
-      body = MakeAnswer(*sdp, &refused).value_or("");
-      heard = refused == 0;
-      if (refused != 0) {
-        offers_.TheirsFailed(Carrier::kPrack);
-        return Refuse(id, refused);
-      }
-      break;
-    case Means::kAnswer:
-      media = TakeAnswer(*sdp);
-      heard = media.ok();
-      break;
-    case Means::kViolation: return Refuse(id, 400);
-    default: break;
+  Heard heard = Hear(offers_, Carrier::kPrack, m);
+  if (heard.missing) return Refuse(id, 400);
+  if (heard.refused != 0) {
+    offers_.TheirsFailed(Carrier::kPrack);
+    return Refuse(id, heard.refused);
   }
   provisional_.reset();
   ArmProvisional();
-  offers_.Sending(Carrier::kPrackOk, !body.empty());
-  world_->transactions.Respond(id, 200, ReasonOf(200),
-                               body.empty() ? std::string_view() : kSdpType,
-                               body);
-  if (media.ok() && heard) media = Begin();
-  if (!media.ok()) return Fail(media);
+  offers_.Sending(Carrier::kPrackOk, !heard.answer.empty());
+  world_->transactions.Respond(id, 200, ReasonOf(200), SdpType(heard.answer),
+                               heard.answer);
+  if (heard.agreed) heard.media = Begin();
+  if (!heard.media.ok()) return Fail(heard.media);
   if (std::exchange(answer_wanted_, false)) (void)Answer();
 }
 
@@ -490,31 +469,25 @@ void UserCall::OnUpdate(const Incoming& in) {
   const Transactions::Id id = AcceptRequest(in);
   if (id == 0) return;
   OfferAnswer& offers = *OffersOf(m.from()->tag);
-  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
+  const auto sdp = SdpOf(m);
   if (!sdp && !m.body().empty()) return Refuse(id, 415, kAccept);
   const int refusal = offers.RefusalOf(Carrier::kUpdate, sdp.has_value());
   if (refusal != 0) {
     return Refuse(id, refusal, refusal == 500 ? RetryAfter() : std::string());
   }
-  std::string body;
-  if (offers.Received(Carrier::kUpdate, sdp.has_value()) == Means::kOffer) {
-    int refused = 0;
-    auto made = MakeAnswer(*sdp, &refused);
-    if (!made) {
-      offers.TheirsFailed(Carrier::kUpdate);
-      return Refuse(id, refused);
-    }
-    body = *std::move(made);
+  const Heard heard = Hear(offers, Carrier::kUpdate, m);
+  if (heard.refused != 0) {
+    offers.TheirsFailed(Carrier::kUpdate);
+    return Refuse(id, heard.refused);
   }
   DialogOf(m.from()->tag)->RefreshTarget(m);
-  offers.Sending(Carrier::kUpdateOk, !body.empty());
+  offers.Sending(Carrier::kUpdateOk, !heard.answer.empty());
   const Leg::Address* const own =
       in.leg.Find(in.from.transport, in.from.address.ip.is_v4());
-  world_->transactions.Respond(
-      id, 200, ReasonOf(200),
-      Cat(OurHeaders(*own), body.empty() ? std::string_view() : kSdpType),
-      body);
-  if (body.empty()) return;
+  world_->transactions.Respond(id, 200, ReasonOf(200),
+                               Cat(OurHeaders(*own), SdpType(heard.answer)),
+                               heard.answer);
+  if (!heard.agreed) return;
   const absl::Status begun = Begin();
   if (!begun.ok()) Fail(begun);
 }

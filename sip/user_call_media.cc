@@ -115,6 +115,29 @@ absl::Status UserCall::TakeAnswer(std::string_view answer) {
   return absl::OkStatus();
 }
 
+UserCall::Heard UserCall::Hear(OfferAnswer& offers, Carrier carrier,
+                               const Message& message) {
+  const auto sdp = SdpOf(message);
+  Heard heard;
+  switch (offers.Received(carrier, sdp.has_value())) {
+    case Means::kPreview:
+    case Means::kAnswer:
+      heard.media = TakeAnswer(*sdp);
+      heard.agreed = heard.media.ok();
+      break;
+    case Means::kOffer:
+      if (auto made = MakeAnswer(*sdp, &heard.refused)) {
+        heard.answer = *std::move(made);
+        heard.agreed = true;
+      }
+      break;
+    case Means::kViolation: heard.missing = true; break;
+    case Means::kRepeatedAnswer:
+    case Means::kNothing: break;
+  }
+  return heard;
+}
+
 absl::Status UserCall::Begin() {
   if (media_ == nullptr) return absl::OkStatus();
   quiet_since_ = world_->loop.now();

@@ -29,6 +29,7 @@ absl::Status UserCall::Invite(Parties parties) {
   dialog_.remote = parties_.remote;
   dialog_.remote_target = parties_.uri;
   dialog_.routes = params_.route;
+  contact_scheme_ = SchemeFor(dialog_.NextHop());
   forks_.reserve(kForksMax);
   RETURN_IF_ERROR(CheckParams(params_));
   RETURN_IF_ERROR(OpenMedia(*leg_));
@@ -47,7 +48,7 @@ absl::Status UserCall::SendInvite() {
   if (offer) *body = MakeOffer();
   final_due_ = true;
   rseq_ = 0;
-  const auto self = std::static_pointer_cast<UserCall>(shared_from_this());
+  const auto self = Self();
   request_ = world_->requester.Start(
       {.next_hop = std::string(dialog_.NextHop()),
        .method = "INVITE",
@@ -89,8 +90,7 @@ OutgoingRequest UserCall::WriteInvite(const Requester::Attempt& attempt,
   if (!attempt.route.empty()) {
     Append(&headers, "Route: ", attempt.route, "\r\n");
   }
-  Append(&headers, attempt.credentials, OurHeaders(attempt.own),
-         body.empty() ? std::string_view() : kSdpType);
+  Append(&headers, attempt.credentials, OurHeaders(attempt.own), SdpType(body));
   return dialog_.Request("INVITE", dialog_.local_cseq, headers, body,
                          attempt.uri);
 }
@@ -111,7 +111,7 @@ void UserCall::OnInviteResponse(const Incoming& in, bool first) {
   const std::string tag(m.to()->tag);
   const auto keep = shared_from_this();
   if (status >= 300) {
-    return OnInviteFailed({.code = status, .reason = std::string(m.reason())});
+    return OnInviteFailed(ResultOf(m));
   }
   if (status == 100) return;
   for (Acked& acked : acked_) {
@@ -141,9 +141,14 @@ void UserCall::OnInviteResponse(const Incoming& in, bool first) {
     if (params_.cb_preliminary) Tell(params_.cb_preliminary, *this, m);
     return;
   }
-  // Nobody can be told that we are not content: he gives up without an ACK.
+  EndNameless();
+}
+
+// Nobody can be told that we are not content: he gives up without an ACK.
+void UserCall::EndNameless() {
   result_ = {.code = 500, .reason = "the answer names nobody to speak with"};
-  world_->error(absl::AbortedError(result_.reason));
+  error_ = absl::AbortedError(result_.reason);
+  world_->error(error_);
   End();
 }
 
@@ -170,61 +175,53 @@ void UserCall::OnProvisional(const Incoming& in, std::string_view tag) {
     *open = true;
     DialogOf(tag)->RefreshTarget(m);
   }
-  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
-  const Means means = OffersOf(tag)->Received(
-      reliable ? Carrier::kReliable : Carrier::kProvisional, sdp.has_value());
-  std::string answer;
-  absl::Status media;
-  bool heard = false;  // something new is agreed
-  if (means == Means::kAnswer || means == Means::kPreview) {
-    // Early media: what is said is heard before the call is answered.
-    media = TakeAnswer(*sdp);
-    heard = media.ok();
-  } else if (means == Means::kOffer) {
-    int refused = 0;
-    answer = MakeAnswer(*sdp, &refused).value_or("");
-    heard = !answer.empty();
-  }
-  if (reliable) SendPrack(tag, rseq, m, answer);
+  Heard heard = Hear(*OffersOf(tag),
+                     reliable ? Carrier::kReliable : Carrier::kProvisional, m);
+  if (reliable) SendPrack(tag, rseq, m, heard.answer);
   if (state_ == State::kCalling) state_ = State::kRinging;
-  if (heard) media = Begin();
-  if (!media.ok()) world_->error(media);
+  // Early media: what is said is heard before the call is answered.
+  if (heard.agreed) heard.media = Begin();
+  if (!heard.media.ok()) world_->error(heard.media);
   if (params_.cb_preliminary) Tell(params_.cb_preliminary, *this, m);
 }
 
 void UserCall::SendPrack(std::string_view tag, uint32_t rseq,
                          const Message& reliable, const std::string& body) {
   OffersOf(tag)->Sending(Carrier::kPrack, !body.empty());
-  const auto self = std::static_pointer_cast<UserCall>(shared_from_this());
+  const auto self = Self();
+  const auto over = [self, tag = std::string(tag)] {
+    self->prack_open_ = false;
+    for (Fork& fork : self->forks_) {
+      if (fork.dialog.remote_tag == tag) fork.prack_open = false;
+    }
+    self->SendWaiting();
+  };
   SendInside(*DialogOf(tag),
              {.method = "PRACK",
               .headers = Cat("RAck: ", rseq, " ", reliable.cseq(), " ",
-                             reliable.method_text(), "\r\n",
-                             body.empty() ? std::string_view() : kSdpType),
+                             reliable.method_text(), "\r\n", SdpType(body)),
               .body = body,
-              .response = [self, tag = std::string(tag)](const Incoming& in) {
-                if (in.message.status() < 200) return;
-                self->prack_open_ = false;
-                for (Fork& fork : self->forks_) {
-                  if (fork.dialog.remote_tag == tag) fork.prack_open = false;
-                }
-                OfferAnswer* const offers = self->OffersOf(tag);
-                if (offers == nullptr) return;
-                if (in.message.status() >= 300) {
-                  offers->OursFailed(Carrier::kPrack);
-                } else {
-                  offers->Received(Carrier::kPrackOk, false);
-                }
-              }});
+              .response =
+                  [self, over, tag = std::string(tag)](const Incoming& in) {
+                    if (in.message.status() < 200) return;
+                    if (OfferAnswer* const offers = self->OffersOf(tag)) {
+                      if (in.message.status() >= 300) {
+                        offers->OursFailed(Carrier::kPrack);
+                      } else {
+                        offers->Received(Carrier::kPrackOk, false);
+                      }
+                    }
+                    over();
+                  },
+              .failed = [over](int, std::string_view) { over(); }});
 }
 
 void UserCall::SendAck(const Dialog& dialog, uint32_t cseq,
                        const std::string& body) {
   if (acked_.size() == kAckedMax) acked_.erase(acked_.begin());
   acked_.push_back({.remote_tag = dialog.remote_tag, .cseq = cseq});
-  const auto self = std::static_pointer_cast<UserCall>(shared_from_this());
-  const std::string headers =
-      Cat(invite_credentials_, body.empty() ? std::string_view() : kSdpType);
+  const auto self = Self();
+  const std::string headers = Cat(invite_credentials_, SdpType(body));
   world_->requester.SendWithout(
       dialog.Request("ACK", cseq, headers, body), dialog.NextHop(), leg_,
       [self, cseq, tag = dialog.remote_tag](std::string octets,
@@ -252,12 +249,7 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
   // routes, too (RFC 3261 12.1.2, 13.2.2.4).
   if (first) {
     std::optional<Dialog> made = base_.Made(m);
-    if (!made) {
-      result_ = {.code = 500,
-                 .reason = "the answer names nobody to speak with"};
-      world_->error(absl::AbortedError(result_.reason));
-      return End();
-    }
+    if (!made) return EndNameless();
     // One fork too many has no early dialog.
     if (const Dialog* const early = DialogOf(tag)) {
       made->local_cseq = std::max(made->local_cseq, early->local_cseq);
@@ -271,36 +263,19 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
     // It crossed our CANCEL, or we gave up: it is hung up (RFC 3261 15).
     return EndFork(dialog_, m.cseq());
   }
-  const auto sdp = FindSdp(m.Value(HeaderId::kContentType), m.body());
-  absl::Status media;
-  std::string answer;
-  bool heard = false;
-  switch (offers_.Received(Carrier::kFinal, sdp.has_value())) {
-    case Means::kAnswer:
-      media = TakeAnswer(*sdp);
-      heard = media.ok();
-      break;
-    case Means::kOffer: {
-      int refused = 0;
-      if (auto made = MakeAnswer(*sdp, &refused)) {
-        answer = *std::move(made);
-        heard = true;
-      } else {
-        media = absl::NotFoundError("the offer of the peer has nothing for us");
-      }
-      break;
-    }
-    case Means::kViolation:
-      media = absl::FailedPreconditionError(
-          "the answer of the peer describes no media");
-      break;
-    default: break;
+  Heard heard = Hear(offers_, Carrier::kFinal, m);
+  if (heard.missing) {
+    heard.media = absl::FailedPreconditionError(
+        "the answer of the peer describes no media");
+  } else if (heard.refused != 0) {
+    heard.media =
+        absl::NotFoundError("the offer of the peer has nothing for us");
   }
-  offers_.Sending(Carrier::kAck, !answer.empty());
-  SendAck(dialog_, m.cseq(), answer);
+  offers_.Sending(Carrier::kAck, !heard.answer.empty());
+  SendAck(dialog_, m.cseq(), heard.answer);
   state_ = State::kEstablished;
-  if (!media.ok()) return Fail(media);
-  result_ = {.code = m.status(), .reason = std::string(m.reason())};
+  if (!heard.media.ok()) return Fail(heard.media);
+  result_ = ResultOf(m);
   glares_ = 0;
   held_before_ = held_;
   if (cancelled_) {
@@ -308,8 +283,8 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
     (void)Bye({});
     return;
   }
-  if (heard) media = Begin();
-  if (!media.ok()) return Fail(media);
+  if (heard.agreed) heard.media = Begin();
+  if (!heard.media.ok()) return Fail(heard.media);
   const bool again = std::exchange(established_, true);
   TellFinal();
   if (!again && state_ == State::kEstablished && params_.cb_established) {
@@ -318,7 +293,7 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
 }
 
 void UserCall::OnInviteFailed(const CallResult& result) {
-  const auto keep = std::static_pointer_cast<UserCall>(shared_from_this());
+  const auto keep = Self();
   request_ = 0;
   world_->loop.Cancel(std::exchange(ring_timer_, 0));
   if (state_ == State::kEnded) return;

@@ -7,6 +7,7 @@
 #include <iostream>
 #include <string>
 
+#include "tools/ctl/text.h"
 #include "tools/phone/command.h"
 #include "tools/phone/interrupt.h"
 #include "tools/phone/phone.h"
@@ -16,7 +17,8 @@ namespace sluice::phone {
 namespace {
 
 ExitCode Trouble(const absl::Status& status) {
-  std::cerr << "sluicephone: " << status.message() << "\n";
+  std::cerr << "sluicephone: " << ctl::ShownText(std::string(status.message()))
+            << "\n";
   return ExitCodeOf(status);
 }
 

@@ -1,11 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sip/digest.h"
+#include "sip/requester.h"
 #include "tests/sip/scripted_peer.h"
 
 // How a call of ours begins: logging in, redirections, taking it back.
@@ -217,13 +220,37 @@ TEST_F(CallBegin, AsksNoPlaceTwiceAndNotForEver) {
   peer_.Forget();
   told_.clear();
   invite = Begin(Told());
-  for (size_t i = 1; i <= 5; ++i) {
+  constexpr size_t kMost = Requester::kRedirectsMax;
+  for (size_t i = 1; i <= kMost; ++i) {
     peer_.Answer(invite, 302, moved(Cat("x", i)));
     invite = Hear("INVITE", i);
   }
-  peer_.Answer(invite, 302, moved("x6"));
+  peer_.Answer(invite, 302, moved("last"));
   ASSERT_TRUE(RunUntil([&] { return TimesTold("cleanup") == 1; }));
-  EXPECT_EQ(peer_.Count("INVITE"), 6u);
+  EXPECT_EQ(peer_.Count("INVITE"), 1 + kMost);
+  EXPECT_THAT(told_, ElementsAre("final 302", "cleanup"));
+}
+
+// 300 asks the user and 380 offers another service (21.3): neither is ours to
+// choose.
+TEST_F(CallBegin, LeavesAChoiceToTheProgram) {
+  for (const int code : {300, 380}) {
+    SCOPED_TRACE(code);
+    peer_.Forget();
+    told_.clear();
+    peer_.Answer(Begin(Told()), code,
+                 {.contact = "",
+                  .more = Cat("Contact: <", peer_.UriOf("a"), ">\r\nContact: <",
+                              peer_.UriOf("b"), ">\r\n"),
+                  .reason = "Choose"});
+    ASSERT_TRUE(RunUntil([&] { return Over(); }));
+    RunFor(Micros::Seconds(1));
+    EXPECT_EQ(peer_.Count("INVITE"), 1u);
+    EXPECT_EQ(peer_.Count("ACK"), 1u);
+    EXPECT_THAT(told_, ElementsAre(Cat("final ", code), "cleanup"));
+    EXPECT_EQ(call_->result().code, code);
+    EXPECT_EQ(call_->result().reason, "Choose");
+  }
 }
 
 TEST_F(CallBegin, TellsOfARedirectionThatItIsNotToFollow) {
@@ -304,6 +331,77 @@ TEST_F(CallBegin, DoesNotWaitForWhoAnswersNoCancel) {
   RunFor(Micros::Seconds(2), Micros::Millis(50));
   EXPECT_TRUE(Over());
   EXPECT_THAT(told_, ElementsAre("preliminary 180", "final 487", "cleanup"));
+}
+
+TEST_F(CallBegin, ManyAreTakenBackAtOnce) {
+  constexpr size_t kCalls = 100;
+  std::vector<std::shared_ptr<Call>> his, hers;
+  Simple::ListenArgs args;
+  args.cb_create = [&](Call& call, const Message&) {
+    his.push_back(call.shared_from_this());
+    return call.Ring().ok();
+  };
+  args.call = {.auto_answer = false};
+  ASSERT_TRUE(bob_->Listen(std::move(args)).ok());
+  for (size_t i = 0; i < kCalls; ++i) {
+    auto call = alice_->Invite("bob", Told());
+    ASSERT_TRUE(call.ok()) << i << " " << call.status();
+    hers.push_back(*std::move(call));
+    Settle();
+  }
+  ASSERT_EQ(his.size(), kCalls);
+  for (const auto& call : hers) {
+    ASSERT_EQ(call->state(), Call::State::kRinging);
+    ASSERT_TRUE(call->Cancel().ok());
+    EXPECT_TRUE(call->Cancel().ok());  // twice is once
+  }
+  ASSERT_TRUE(
+      RunUntil([&] { return alice_->calls() == 0 && bob_->calls() == 0; }));
+  EXPECT_EQ(told_.size(), 3 * kCalls);
+  EXPECT_EQ(TimesTold("preliminary 180"), kCalls);
+  EXPECT_EQ(TimesTold("final 487"), kCalls);
+  EXPECT_EQ(TimesTold("cleanup"), kCalls);
+  for (const auto& call : his) EXPECT_EQ(call->result().code, 487);
+  // Each has a CANCEL of its own.
+  std::set<std::string> cancelled;
+  for (const Wire::Seen& seen : wire_.seen()) {
+    if (ScriptedPeer::NameOf(seen.octets) == "CANCEL") {
+      cancelled.insert(Value(seen.octets, HeaderId::kCallId));
+    }
+  }
+  EXPECT_EQ(cancelled.size(), kCalls);
+}
+
+// A program that makes its agent and does something else for a minute: the
+// minute is not the call's.
+TEST_F(CallBegin, AClockThatStoodIdleBeforeItIsNotItsOwn) {
+  ua_.reset();
+  Settle();
+  ua_ = Make("me", peer_.host());
+  peer_.Face(At(*ua_));
+  now_ = now_ + Micros::Seconds(60);
+  CallParams params = Told();
+  params.ring_time = Micros::Seconds(30);
+  const std::string invite = Begin(std::move(params));
+  EXPECT_EQ(peer_.Count("INVITE"), 1u);
+  peer_.Answer(invite, 180);
+  RunFor(Micros::Seconds(29));
+  EXPECT_THAT(told_, ElementsAre("preliminary 180"));
+  EXPECT_EQ(peer_.Count("INVITE"), 1u);
+  Hear("CANCEL");
+  EXPECT_EQ(TimesTold("noanswer"), 1u);
+}
+
+TEST_F(CallBegin, AClockThatStoodIdleBetweenTwoDeedsIsNotItsOwn) {
+  Establish(Told());
+  now_ = now_ + Micros::Seconds(60);
+  ASSERT_TRUE(call_->Bye().ok());
+  const std::string bye = Hear("BYE");
+  EXPECT_EQ(peer_.Count("BYE"), 1u);
+  EXPECT_EQ(TimesTold("cleanup"), 0u);
+  peer_.Answer(bye, 200);
+  ASSERT_TRUE(RunUntil([&] { return Over(); }));
+  EXPECT_EQ(TimesTold("bye answered 200"), 1u);
 }
 
 TEST_F(CallBegin, RingsForItsTimeOnly) {

@@ -31,7 +31,7 @@ std::vector<Deed> Deeds() {
       {"Cancel", [](Call& c) { (void)c.Cancel(); }},
       {"Reject", [](Call& c) { (void)c.Reject(603); }},
       {"Answer", [](Call& c) { (void)c.Answer(); }},
-      {"Ring", [](Call& c) { (void)c.Ring(true, true); }},
+      {"Ring", [](Call& c) { (void)c.Ring({.media = true, .reliable = true}); }},
       {"Reinvite", [](Call& c) { (void)c.Reinvite(); }},
       {"Reinvite anew", [](Call& c) { (void)c.Reinvite(c.params()); }},
       {"Hold", [](Call& c) { (void)c.Hold(); }},

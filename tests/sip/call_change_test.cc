@@ -370,7 +370,7 @@ TEST_F(CallChange, IsUpdatedWhileItRings) {
   Listen(std::move(params));
   peer_.Ask({.said = {.more = "Supported: 100rel\r\n", .body = SdpAt(30'000)}});
   ASSERT_TRUE(RunUntil([&] { return call_ != nullptr; }));
-  ASSERT_TRUE(call_->Ring(true, true).ok());
+  ASSERT_TRUE(call_->Ring({.media = true, .reliable = true}).ok());
   answer_ = Hear("183 INVITE");
   Asks({.method = "PRACK",
         .cseq = 2,
@@ -398,7 +398,7 @@ TEST_F(CallChange, AnUpdateBeforeTheInvitesOfferIsAnsweredIs500) {
   Listen(std::move(params));
   peer_.Ask({.said = {.body = SdpAt(30'000)}});
   ASSERT_TRUE(RunUntil([&] { return call_ != nullptr; }));
-  ASSERT_TRUE(call_->Ring(false, false).ok());
+  ASSERT_TRUE(call_->Ring().ok());
   answer_ = Hear("180 INVITE");
   const std::string refusal =
       Asks({.method = "UPDATE",
@@ -547,7 +547,7 @@ TEST_F(CallChange, IsHungUpByThePeerOnce) {
   EXPECT_FALSE(call_->Update().ok());
   EXPECT_FALSE(call_->Send({.method = "INFO"}, {}).ok());
   EXPECT_FALSE(call_->Dtmf("1").ok());
-  EXPECT_FALSE(call_->Ring(false, false).ok());
+  EXPECT_FALSE(call_->Ring().ok());
 }
 
 TEST_F(CallChange, ASilentPeerIsHungUpAfterItsTime) {

@@ -49,7 +49,7 @@ class CallCleanup : public ScriptWorld {
       ASSERT_TRUE(agent->Listen(std::move(args)).ok());
       peer_.Ask({.said = {.body = SdpAt(30'000)}});
       ASSERT_TRUE(RunUntil([&] { return call != nullptr; }));
-      ASSERT_TRUE(call->Ring(true, false).ok());
+      ASSERT_TRUE(call->Ring({.media = true}).ok());
       Turn();
     } else if (upto != Upto::kNothing) {
       auto made = agent->Invite("peer", params);
@@ -95,7 +95,7 @@ class CallCleanup : public ScriptWorld {
       EXPECT_FALSE(call->Cancel().ok());
       EXPECT_FALSE(call->Answer().ok());
       EXPECT_FALSE(call->Reject(486).ok());
-      EXPECT_FALSE(call->Ring(true, true).ok());
+      EXPECT_FALSE(call->Ring({.media = true, .reliable = true}).ok());
       EXPECT_FALSE(call->Reinvite().ok());
       EXPECT_FALSE(call->Reinvite({}).ok());
       EXPECT_FALSE(call->Hold().ok());

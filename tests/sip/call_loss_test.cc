@@ -1,11 +1,13 @@
-// Whatever single message of a call is lost on the way, or comes twice, both
-// sides end in the state in which they would have been without (RFC 3261 17,
-// 13.2.2.4, 13.3.1.4; RFC 3262 3).
+// Whatever single message of a call is lost on the way, comes twice, or is
+// overtaken by the next, both sides end in the state in which they would have
+// been without (RFC 3261 17, 13.2.2.4, 13.3.1.4; RFC 3262 3).
 
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sip/simple.h"
@@ -44,10 +46,15 @@ class Course : public SimpleAgents {
       Told(hers, std::move(what));
     };
     params.rtp_timeout = Micros();
-    params.cb_final = [tell](Call&, const CallResult& r) {
-      tell("final " + std::to_string(r.code));
-    };
-    params.cb_established = [tell](Call&) { tell("established"); };
+    // What the course leaves open it hears itself.
+    if (!params.cb_final) {
+      params.cb_final = [tell](Call&, const CallResult& r) {
+        tell("final " + std::to_string(r.code));
+      };
+    }
+    if (!params.cb_established) {
+      params.cb_established = [tell](Call&) { tell("established"); };
+    }
     params.recv_bye = [tell](Call&) { tell("their bye"); };
     params.send_bye = [tell](Call&, const CallResult& r) {
       tell("our bye " + std::to_string(r.code));
@@ -57,8 +64,10 @@ class Course : public SimpleAgents {
     return params;
   }
   void Listen(CallParams params,
-              std::function<bool(Call&, const Message&)> create = {}) {
+              std::function<bool(Call&, const Message&)> create = {},
+              std::optional<Simple::AuthArgs> auth = {}) {
     Simple::ListenArgs args;
+    args.auth = std::move(auth);
     args.cb_create = [this, create](Call& call, const Message& m) {
       his_ = call.shared_from_this();
       return !create || create(call, m);
@@ -70,6 +79,34 @@ class Course : public SimpleAgents {
     auto call = alice_->Invite("bob", Told(true, std::move(params)));
     ASSERT_TRUE(call.ok()) << call.status();
     hers_ = *call;
+  }
+  // Callers log in, where their party or a proxy asks.
+  static Simple::AuthArgs Login(bool proxy) {
+    return {.user2pass = {{"alice", "secret"}},
+            .realm = "here",
+            .i_am_proxy = proxy};
+  }
+  static Credentials Alice() { return {"alice", "secret"}; }
+  // `seconds` of a contact of hers at him, who is a registrar.
+  void Register(uint32_t seconds) {
+    bool answered = false;
+    const auto begun = alice_->Register(
+        {.registrar = "example.com",
+         .auth = Alice(),
+         .expires = seconds,
+         .cb_final = [&](const absl::StatusOr<uint32_t>& granted) {
+           answered = true;
+           EXPECT_TRUE(granted.ok()) << granted.status();
+           Told(true, granted.ok() ? "granted " + std::to_string(*granted)
+                                   : granted.status().ToString());
+         }});
+    ASSERT_TRUE(begun.ok()) << begun.status();
+    ASSERT_TRUE(RunUntil([&] { return answered; }));
+  }
+  void CreateRegistrar() {
+    const auto made = bob_->CreateRegistrar(
+        {.domains = {"example.com"}, .auth = Login(false)});
+    ASSERT_TRUE(made.ok()) << made.status();
   }
   bool Established() const {
     return hers_ && his_ && hers_->state() == Call::State::kEstablished &&
@@ -101,9 +138,8 @@ void CallAndBeHungUp(Course& c) {
 }
 
 void RingAndAnswer(Course& c) {
-  c.Listen({.auto_answer = false}, [](Call& call, const Message&) {
-    return call.Ring(false, false).ok();
-  });
+  c.Listen({.auto_answer = false},
+           [](Call& call, const Message&) { return call.Ring().ok(); });
   c.Invite({});
   c.RunUntil([&] { return c.his_ != nullptr; });
   c.RunUntil([&] { return c.hers_->state() == Call::State::kRinging; },
@@ -115,7 +151,7 @@ void RingAndAnswer(Course& c) {
 
 void RingReliablyWithMedia(Course& c) {
   c.Listen({.auto_answer = false}, [](Call& call, const Message&) {
-    return call.Ring(true, true).ok();
+    return call.Ring({.media = true, .reliable = true}).ok();
   });
   c.Invite({});
   c.RunUntil([&] { return c.hers_->state() == Call::State::kRinging; });
@@ -143,9 +179,8 @@ void HoldAndResume(Course& c) {
 }
 
 void CancelWhileRinging(Course& c) {
-  c.Listen({.auto_answer = false}, [](Call& call, const Message&) {
-    return call.Ring(false, false).ok();
-  });
+  c.Listen({.auto_answer = false},
+           [](Call& call, const Message&) { return call.Ring().ok(); });
   c.Invite({});
   c.RunUntil([&] { return c.his_ != nullptr; });
   (void)c.hers_->Cancel();
@@ -155,6 +190,85 @@ void Refuse(Course& c) {
   c.Listen({.auto_answer = false},
            [](Call& call, const Message&) { return call.Reject(486).ok(); });
   c.Invite({});
+}
+
+// Both have spoken when neither has heard the other yet. Her BYE may overtake
+// her ACK: then he hears of no call that was up.
+void CancelCrossesTheAnswer(Course& c) {
+  c.Listen({.auto_answer = false,
+            .cb_final = [](Call&, const CallResult&) {},
+            .cb_established = [](Call&) {}},
+           [](Call& call, const Message&) { return call.Ring().ok(); });
+  c.Invite({});
+  c.RunUntil([&] { return c.hers_->state() == Call::State::kRinging; });
+  EXPECT_TRUE(c.his_->Answer().ok());
+  EXPECT_TRUE(c.hers_->Cancel().ok());
+}
+
+void BothHangUpAtOnce(Course& c) {
+  // Who has left already says 481, which ends it as 200 does (RFC 3261 15.1.1);
+  // and whose BYE comes first is chance.
+  const auto done = [&c](bool hers) {
+    return [&c, hers](Call&, const CallResult& r) {
+      EXPECT_TRUE(r.code == 200 || r.code == 481) << r.code;
+      c.Told(hers, "our bye is answered");
+    };
+  };
+  c.Listen({});
+  c.Invite({});
+  c.RunUntil([&] { return c.Established(); });
+  EXPECT_TRUE(c.hers_->Bye(done(true)).ok());
+  EXPECT_TRUE(c.his_->Bye(done(false)).ok());
+}
+
+void LogInAtTheParty(Course& c) {
+  c.Listen({}, {}, Course::Login(false));
+  c.Invite({.auth = Course::Alice()});
+  c.RunUntil([&] { return c.Established(); });
+  EXPECT_TRUE(c.hers_->Bye().ok());
+}
+
+void LogInAtAProxy(Course& c) {
+  c.Listen({}, {}, Course::Login(true));
+  c.Invite({.auth = Course::Alice()});
+  c.RunUntil([&] { return c.Established(); });
+  EXPECT_TRUE(c.his_->Bye().ok());
+}
+
+// The second one has credentials at once, the third removes.
+void RegisterWithALogin(Course& c) {
+  c.CreateRegistrar();
+  c.Register(200);
+  c.Register(100);
+  c.Register(0);
+}
+
+// Another offer of hers while it rings (RFC 3311).
+void UpdateWhileRinging(Course& c) {
+  c.Listen({.auto_answer = false}, [](Call& call, const Message&) {
+    return call.Ring({.media = true, .reliable = true}).ok();
+  });
+  c.Invite({.rtp_param = {.codecs = {rtp::Codec::kPcmu}}});
+  c.RunUntil([&] { return c.hers_->state() == Call::State::kRinging; });
+  CallParams params = c.hers_->params();
+  params.rtp_param.codecs = {rtp::Codec::kPcma};
+  c.hers_->SetParam(std::move(params));
+  bool updated = false;
+  // Not before the PRACK has its answer.
+  EXPECT_TRUE(c.RunUntil([&] {
+    return c.hers_
+        ->Update([&](Call&, const CallResult& r) {
+          updated = true;
+          c.Told(true, "update " + std::to_string(r.code));
+        })
+        .ok();
+  }));
+  EXPECT_TRUE(c.RunUntil([&] { return updated; }));
+  EXPECT_EQ(c.his_->media()->agreed().codec, rtp::Codec::kPcma);
+  EXPECT_EQ(c.hers_->media()->agreed().codec, rtp::Codec::kPcma);
+  EXPECT_TRUE(c.his_->Answer().ok());
+  c.RunUntil([&] { return c.Established(); });
+  EXPECT_TRUE(c.hers_->Bye().ok());
 }
 
 struct Row {
@@ -196,6 +310,7 @@ class CallLoss : public ::testing::TestWithParam<Row> {
 
 TEST_P(CallLoss, OfAnyOneMessageChangesNothing) { Each(Wire::Fate::kLose); }
 TEST_P(CallLoss, AnyMessageTwiceIsOnce) { Each(Wire::Fate::kTwice); }
+TEST_P(CallLoss, AnyMessageAfterTheNextIsAsInOrder) { Each(Wire::Fate::kLate); }
 
 INSTANTIATE_TEST_SUITE_P(
     Courses, CallLoss,
@@ -205,6 +320,12 @@ INSTANTIATE_TEST_SUITE_P(
                       Row{"RingReliablyWithMedia", RingReliablyWithMedia},
                       Row{"HoldAndResume", HoldAndResume},
                       Row{"CancelWhileRinging", CancelWhileRinging},
+                      Row{"CancelCrossesTheAnswer", CancelCrossesTheAnswer},
+                      Row{"BothHangUpAtOnce", BothHangUpAtOnce},
+                      Row{"LogInAtTheParty", LogInAtTheParty},
+                      Row{"LogInAtAProxy", LogInAtAProxy},
+                      Row{"RegisterWithALogin", RegisterWithALogin},
+                      Row{"UpdateWhileRinging", UpdateWhileRinging},
                       Row{"Refuse", Refuse}),
     [](const auto& row) { return std::string(row.param.name); });
 

@@ -79,6 +79,45 @@ TEST_F(DialogTest, WithoutATagOrSomebodyToSpeakWithThereIsNone) {
   EXPECT_FALSE(Dialog::OfRequest(Request(""), "mine"));
 }
 
+// All of it would come back in each request.
+TEST_F(DialogTest, TakesRoutesUpToItsMostAndOctetsUpToTheirs) {
+  struct Row {
+    size_t routes, octets;
+    bool taken;
+  };
+  constexpr size_t kMost = Dialog::kRoutesMax;
+  constexpr size_t kOctets = Dialog::kRouteOctetsMax;
+  for (const Row& row :
+       {Row{kMost, kOctets, true}, Row{kMost, kOctets + 1, false},
+        Row{kMost + 1, 50 * (kMost + 1), false}, Row{8, kOctets, true},
+        Row{8, kOctets + 1, false}}) {
+    SCOPED_TRACE(Cat(row.routes, " routes of ", row.octets));
+    std::string routes;
+    for (size_t i = 0; i < row.routes; ++i) {
+      const size_t octets =
+          row.octets / row.routes + (i < row.octets % row.routes ? 1 : 0);
+      const std::string start = Cat("<sip:a", i, ";lr;x=");
+      Append(&routes, "Record-Route: ", start,
+             std::string(octets - start.size() - 1, 'x'), ">\r\n");
+    }
+    const auto made =
+        Begun().Made(Response(200, "<sip:you@example.net>;tag=t",
+                              Cat(routes, "Contact: <sip:you@192.0.2.9>\r\n")));
+    EXPECT_EQ(made.has_value(), row.taken);
+    if (made) {
+      EXPECT_EQ(made->routes.size(), row.routes);
+      size_t octets = 0;
+      for (const std::string& route : made->routes) octets += route.size();
+      EXPECT_EQ(octets, row.octets);
+    }
+    EXPECT_EQ(
+        Dialog::OfRequest(
+            Request(Cat(routes, "Contact: <sip:you@192.0.2.9>\r\n")), "mine")
+            .has_value(),
+        row.taken);
+  }
+}
+
 TEST_F(DialogTest, TheCalledOneKeepsTheRoutesAsTheyCame) {
   const auto made = Dialog::OfRequest(
       Request("Record-Route: <sip:a;lr>\r\nRecord-Route: <sip:b;lr>\r\n"
@@ -154,7 +193,7 @@ TEST_F(DialogTest, OnlyANewTargetMovesIt) {
   EXPECT_TRUE(dialog.routes.empty());
 }
 
-TEST_F(DialogTest, AContactOfOursSaysItsTransportUnlessItIsUdp) {
+TEST_F(DialogTest, AContactOfOursSaysItsTransportUnlessItIsUdpOrSecret) {
   const Leg::Address udp{.transport = Transport::kUdp,
                          .bound = {},
                          .host = "192.0.2.1",
@@ -162,9 +201,19 @@ TEST_F(DialogTest, AContactOfOursSaysItsTransportUnlessItIsUdp) {
   Leg::Address tls = udp;
   tls.transport = Transport::kTls;
   tls.host = "[2001:db8::1]";
-  EXPECT_EQ(ContactAt("me", udp), "sip:me@192.0.2.1:5060");
-  EXPECT_EQ(ContactAt("", udp), "sip:192.0.2.1:5060");
-  EXPECT_EQ(ContactAt("me", tls), "sip:me@[2001:db8::1]:5060;transport=tls");
+  const auto sip = Uri::Scheme::kSip;
+  const auto sips = Uri::Scheme::kSips;
+  EXPECT_EQ(ContactAt("me", udp, sip), "sip:me@192.0.2.1:5060");
+  EXPECT_EQ(ContactAt("", udp, sip), "sip:192.0.2.1:5060");
+  EXPECT_EQ(ContactAt("me", tls, sip),
+            "sip:me@[2001:db8::1]:5060;transport=tls");
+  EXPECT_EQ(ContactAt("me", tls, SchemeFor("tel:+1")),
+            "sip:me@[2001:db8::1]:5060;transport=tls");
+  // Of what is secret all the way a secret one (8.1.1.8), where it can be.
+  EXPECT_EQ(ContactAt("me", tls, sips), "sips:me@[2001:db8::1]:5060");
+  EXPECT_EQ(ContactAt("me", udp, sips), "sip:me@192.0.2.1:5060");
+  EXPECT_EQ(SchemeFor("SIPS:a@b"), sips);
+  EXPECT_EQ(SchemeFor("sip:a@b"), sip);
   EXPECT_EQ(UriOfRoute("\"x\" <sip:a;lr>;y=z"), "sip:a;lr");
   EXPECT_EQ(UriOfRoute("nonsense<"), "");
 }

@@ -82,7 +82,7 @@ class HeaderExample : public ::testing::Test {
     EXPECT_TRUE(sleeper_
                     ->Listen({.cb_create =
                                   [](Call& call, const Message&) {
-                                    return call.Ring(false, false).ok();
+                                    return call.Ring().ok();
                                   },
                               .call = {.auto_answer = false}})
                     .ok());

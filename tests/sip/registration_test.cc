@@ -167,6 +167,30 @@ TEST_F(RegistrationOfOurs, AFailedRefreshIsTriedAgain) {
       Answered(Hear("REGISTER", before), 200, Saying("Expires: 100\r\n")).ok());
 }
 
+// RFC 3261 20.33, 21.5.4; not sooner than we would, nor for years.
+TEST_F(RegistrationOfOurs, AFailedOneIsTriedAgainWhenItSays) {
+  struct Row {
+    std::string_view line;
+    int64_t seconds;
+  };
+  for (const Row& row :
+       {Row{"120", 120}, Row{"90 (at lunch);duration=5", 90}, Row{"1", 30},
+        Row{"soon", 30}, Row{"4294967295", 86'400}}) {
+    SCOPED_TRACE(row.line);
+    const std::string text = Ask({.expires = 100, .refresh = true});
+    const size_t before = peer_.Count("REGISTER");
+    EXPECT_FALSE(
+        Answered(text, 500, Saying(Cat("Retry-After: ", row.line, "\r\n")))
+            .ok());
+    RunFor(Micros::Seconds(row.seconds - 1), Micros::Seconds(row.seconds / 30));
+    EXPECT_EQ(peer_.Count("REGISTER"), before);
+    RunFor(Micros::Seconds(2), Micros::Millis(100));
+    EXPECT_GT(peer_.Count("REGISTER"), before);
+    peer_.Answer(peer_.Last("REGISTER"), 200, Saying("Expires: 100\r\n"));
+    Turn();
+  }
+}
+
 TEST_F(RegistrationOfOurs, AWrongPasswordIsSaidOnce) {
   peer_.Answer(Ask(), 401, Saying(Challenge("n1")));
   const Granted result =

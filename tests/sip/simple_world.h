@@ -25,7 +25,8 @@ namespace sluice::sip {
 //   alice --> near | Wire | far --> bob
 class Wire {
  public:
-  enum class Fate : uint8_t { kPass, kLose, kTwice };
+  // kLate: after the next message, whoever sends it.
+  enum class Fate : uint8_t { kPass, kLose, kTwice, kLate };
   struct Seen {
     bool from_near = false;
     std::string octets;
@@ -77,20 +78,28 @@ class Wire {
   }
   void OnDatagram(bool from_near, std::string_view octets) {
     seen_.push_back({.from_near = from_near, .octets = std::string(octets)});
-    const Fate fate =
-        judge_ ? judge_(seen_.back(), seen_.size() - 1) : Fate::kPass;
-    const int copies = fate == Fate::kLose ? 0 : fate == Fate::kTwice ? 2 : 1;
-    for (int i = 0; i < copies; ++i) {
-      const absl::Status sent = from_near ? far_->Send(far_peer_, octets)
-                                          : near_->Send(near_peer_, octets);
-      EXPECT_TRUE(sent.ok()) << sent;
+    const Seen seen = seen_.back();
+    const Fate fate = judge_ ? judge_(seen, seen_.size() - 1) : Fate::kPass;
+    if (fate == Fate::kLate) {
+      late_.push_back(seen);
+      return;
     }
+    if (fate != Fate::kLose) Deliver(seen);
+    if (fate == Fate::kTwice) Deliver(seen);
+    for (const Seen& late : std::exchange(late_, {})) Deliver(late);
+  }
+  void Deliver(const Seen& seen) {
+    const absl::Status sent = seen.from_near
+                                  ? far_->Send(far_peer_, seen.octets)
+                                  : near_->Send(near_peer_, seen.octets);
+    EXPECT_TRUE(sent.ok()) << sent;
   }
 
   Endpoint near_peer_{}, far_peer_{};
   std::unique_ptr<net::DatagramSocket> near_, far_;
   Judge judge_;
   std::vector<Seen> seen_;
+  std::vector<Seen> late_;  // held back
 };
 
 // Two agents on one loop whose time the test tells, with a wire between them.

@@ -257,5 +257,38 @@ TEST_F(TransactionsTest, ThereAreNoMoreThanItsMost) {
   EXPECT_NE(layer_->Send(Request("OPTIONS"), Way(), {}), 0u);
 }
 
+// What is kept to answer others is bounded by its octets, too: long answers to
+// few requests.
+TEST_F(TransactionsTest, KeepsNoMoreForOthersThanItsMostOctets) {
+  constexpr size_t kBody = 60'000;
+  constexpr size_t kAnswers = Transactions::kServerOctetsMax / kBody;
+  const std::string body(kBody, 'x');
+  const auto ask = [this](size_t n) {
+    server_ = 0;
+    phone_.Send(leg_, phone_.Write({.method = "MESSAGE",
+                                    .call_id = Cat("call-", n),
+                                    .branch = Cat("z9hG4bKn", n)}));
+    world_.Settle();
+    return server_;
+  };
+  // As much as the bodies alone; what is around them goes beyond.
+  size_t answered = 0;
+  while (answered <= kAnswers && ask(answered) != 0) {
+    ASSERT_TRUE(layer_->Respond(server_, 200, "OK",
+                                "Content-Type: text/plain\r\n", body));
+    ++answered;
+  }
+  EXPECT_GE(answered, kAnswers * 97 / 100);
+  EXPECT_LE(answered, kAnswers);
+  EXPECT_EQ(layer_->size(), answered);
+  // There is no room for others, but for ours.
+  EXPECT_EQ(ask(answered), 0u);
+  EXPECT_NE(layer_->Send(Request("OPTIONS"), Way(), {}), 0u);
+  // It is let go of with its transactions (timer J).
+  world_.now = world_.now + Micros::Seconds(33);
+  world_.Settle();
+  EXPECT_NE(ask(kAnswers + 2), 0u);
+}
+
 }  // namespace
 }  // namespace sluice::sip

@@ -10,7 +10,6 @@
 #include "base/text.h"
 #include "rtp/tone.h"
 #include "sip/rtp.h"
-#include "tools/ctl/text.h"
 #include "tools/phone/report.h"
 
 namespace sluice::phone {
@@ -174,8 +173,8 @@ void Phone::OnRegistered(const absl::StatusOr<uint32_t>& expires) {
     }
   } else {
     registration_->error = expires.status();
-    screen_.Line(Cat("not registered: ",
-                     ctl::ShownText(std::string(expires.status().message()))));
+    screen_.Line(
+        Cat("not registered: ", std::string(expires.status().message())));
   }
   // A refresh that fails is tried again by the library; calls go on.
   if (begun_ || stopping_) return;
@@ -226,8 +225,7 @@ sip::CallParams Phone::Params() {
     OnFinal(call, result);
   };
   params.cb_preliminary = [this](sip::Call& call, const sip::Message& message) {
-    Say(TrackOf(call),
-        Cat(message.status(), " ", ctl::ShownText(message.reason())));
+    Say(TrackOf(call), Cat(message.status(), " ", message.reason()));
   };
   params.cb_established = [this](sip::Call& call) { OnEstablished(call); };
   params.cb_dtmf = [this](sip::Call& call, char digit, rtp::DtmfMethod method) {
@@ -309,7 +307,7 @@ void Phone::Take(Track& track) {
     }
   };
   if (options_.ring_s <= 0) return answer(track);
-  if (const absl::Status said = call.Ring(false, false); !said.ok()) {
+  if (const absl::Status said = call.Ring(); !said.ok()) {
     track.record.error = std::string(said.message());
   }
   agent_->loop().After(ToMicros(options_.ring_s),
@@ -323,7 +321,7 @@ void Phone::Take(Track& track) {
 
 void Phone::OnFinal(sip::Call& call, const sip::CallResult& result) {
   Track& track = TrackOf(call);
-  const std::string text = Cat(result.code, " ", ctl::ShownText(result.reason));
+  const std::string text = Cat(result.code, " ", result.reason);
   if (track.record.established) {
     Say(track, Cat(call.held() ? "on hold: " : "offered anew: ", text));
     return;
@@ -360,7 +358,7 @@ void Phone::Close(Track& track) {
   record.state = sip::Call::State::kEnded;
   if (record.result.code == 0) record.result = call.result();
   if (record.ended_by == EndedBy::kNobody) {
-    record.ended_by = WhoEnded(track);
+    record.ended_by = WhoEnded(record, call);
     if (record.established && record.error.empty()) {
       record.error = call.result().reason;
     }
@@ -370,17 +368,10 @@ void Phone::Close(Track& track) {
   track.over = true;
 }
 
-EndedBy Phone::WhoEnded(const Track& track) const {
-  const CallRecord& record = track.record;
+EndedBy Phone::WhoEnded(const CallRecord& record, const sip::Call& call) {
   if (record.established) {
-    const rtp::Session* media = track.call->media();
-    const Micros heard = media == nullptr ? Micros() : media->last_heard();
-    const Micros patience = plan_.call.rtp_timeout;
-    const bool silent =
-        patience > Micros() &&
-        agent_->loop().now() - std::max(heard, track.established_at) >=
-            patience;
-    return silent ? EndedBy::kSilence : EndedBy::kFailure;
+    return absl::IsDeadlineExceeded(call.error()) ? EndedBy::kSilence
+                                                  : EndedBy::kFailure;
   }
   // A caller gave up, or the library refused what it cannot do.
   if (record.incoming && record.result.code == kTerminated) {
@@ -521,7 +512,7 @@ void Phone::Say(const Track& track, std::string_view text) {
   const bool several =
       options_.role == Role::kCall ? options_.count > 1 : options_.count != 1;
   screen_.Line(Cat(several ? Cat("call ", track.record.number, ", ") : "",
-                   ctl::ShownText(track.record.peer), ": ", text));
+                   track.record.peer, ": ", text));
 }
 
 }  // namespace sluice::phone

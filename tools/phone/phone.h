@@ -77,7 +77,7 @@ class Phone {
   void Sample(Track& track);
   void Close(Track& track);
   size_t LinesInUse() const;
-  EndedBy WhoEnded(const Track& track) const;
+  static EndedBy WhoEnded(const CallRecord& record, const sip::Call& call);
 
   void OnInterrupt(int count);
   void OnTick();

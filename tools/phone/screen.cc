@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "control/json_view.h"
+#include "tools/ctl/text.h"
 
 namespace sluice::phone {
 namespace {
@@ -31,7 +32,7 @@ Screen::Screen(bool quiet)
 void Screen::Line(std::string_view text) {
   if (quiet_) return;
   Clear();
-  Put(Cat(text, "\n"));
+  Put(Cat(ctl::ShownText(text), "\n"));
 }
 
 void Screen::Live(std::string_view text) {

@@ -17,6 +17,7 @@ class Screen {
 
   // Nobody looks at it unless this is true.
   bool live() const { return live_; }
+  // What of it a terminal obeys is escaped: much is a peer's text.
   void Line(std::string_view text);
   void Live(std::string_view text);
   // What --trace shows of a message: as it is, but for what a terminal obeys.
