@@ -12,9 +12,7 @@ import contextlib
 import json
 import os
 import pathlib
-import pty
 import re
-import select
 import socket
 import struct
 import subprocess
@@ -26,6 +24,7 @@ import urllib.error
 import urllib.request
 
 import run_whole
+import terminal
 from nathelper import Key, Media, NatHelper
 from waiting import PATIENCE_S
 
@@ -350,23 +349,11 @@ class CtlTest(unittest.TestCase):
         self.assertNotIn("\x1b", text)
 
     def test_top_redraws_a_terminal(self):
-        ours, theirs = pty.openpty()
-        with subprocess.Popen(
-                [SLUICECTL, "-s", self.daemon.control, "top", "--count", "2",
-                 "--interval", "0.1"], stdout=theirs) as process:
-            os.close(theirs)
-            output = b""
-            while True:
-                ready, _, _ = select.select([ours], [], [], PATIENCE_S)
-                self.assertTrue(ready)
-                try:
-                    chunk = os.read(ours, 65536)
-                except OSError:  # how Linux says that the other end is closed
-                    break
-                output += chunk
-            self.assertEqual(process.wait(PATIENCE_S), DONE)
-        os.close(ours)
-        self.assertEqual(output.count(b"\x1b[H\x1b[2J"), 2)
+        top = terminal.Terminal([SLUICECTL, "-s", self.daemon.control, "top",
+                                 "--count", "2", "--interval", "0.1"])
+        self.addCleanup(top.close)
+        self.assertEqual(top.ended(), DONE, top.text())
+        self.assertEqual(top.text().count(terminal.CLEARED), 2)
 
     def test_drain_refuses_calls_until_it_is_taken_back(self):
         self.assertIn("draining", self.ctl("drain"))

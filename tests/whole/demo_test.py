@@ -3,8 +3,8 @@
 
 Goal: it does what it says, ends with 0 only then, and leaves nothing behind,
 also when it is interrupted.
-Method: it is run without a terminal, with the programs of BUILD or with one of
-them replaced."""
+Method: it is run without a terminal, or on one, with the programs of BUILD or
+with one of them replaced."""
 
 import json
 import os
@@ -19,6 +19,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import sip_phones  # noqa: E402
+import terminal  # noqa: E402
 from sip_phones import PATIENCE_S, Program  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -63,6 +64,27 @@ class DemoTest(unittest.TestCase):
         self.assertIn("the relay:", done.stdout)
         self.assertIn("ports of the relay are back: 0 taken", done.stdout)
         self.assertEqual(done.stdout.splitlines()[-1], "demo: all well")
+        self.nothing_is_left()
+
+    def test_shows_the_relay_at_work_on_a_terminal(self):
+        demo = terminal.Terminal(self.command("--seconds", "3"),
+                                 env={**os.environ,
+                                      "TMPDIR": str(self.folder)})
+        self.addCleanup(demo.close)
+        self.assertEqual(demo.ended(), 0, demo.text())
+        before, *pictures = demo.text().split(terminal.CLEARED)
+        self.assertIn("talks to bob", before)
+        self.assertEqual(len(pictures), 2, demo.text())
+        for picture in pictures:
+            self.assertRegex(picture, r"^sluiced .*, up .* s, \d calls?, ")
+        # The call of both; a machine that is slow may draw the last one late.
+        lines = pictures[0].splitlines()
+        self.assertRegex(lines[0], ", 1 call, 1 session$")
+        head, row = (line.split() for line in lines[5:7])
+        self.assertEqual((head[0], head[-1]), ("CALL-ID", "PACKETS"))
+        self.assertRegex(row[0], "^[0-9a-f]{32}$")
+        self.assertGreater(int(row[-1]), 0)
+        self.assertEqual(terminal.shown(demo.text())[-2], "demo: all well")
         self.nothing_is_left()
 
     def build_with(self, name: str, script: str) -> pathlib.Path:

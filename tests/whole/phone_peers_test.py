@@ -8,9 +8,11 @@ Method: the others as processes of their own, directly or through a sluiced;
 what they record is searched for what was played."""
 
 import pathlib
+import re
 import shutil
 import socket
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -25,6 +27,7 @@ from sip_phones import (PASSWORDS, PATIENCE_S, Program, free_port,  # noqa: E402
 
 DIGITS = "159*0#"
 PACKETS = 50  # a second of sound
+QUIET_S = 0.3  # fifteen packets that did not come
 
 
 @needs_perl
@@ -242,15 +245,21 @@ class BaresipTest(ThroughUs):
     def test_calls_it_over_tcp(self):
         self.calls("tcp")
 
-    def test_answers_it(self):
+    def answers(self, transport: str) -> None:
         bob = self.ours("answer", "bob", "inside", "--count", 1, "--tone", 700,
-                        "--record", "ours.wav")
-        alice = self.theirs("alice", "outside")
+                        "--record", "ours.wav", transport=transport)
+        alice = self.theirs("alice", "outside", transport)
         alice.press("dial", "sip:bob@example.com")
         alice.expect("CALL_ESTABLISHED")
         bob.expect("established")
         call = self.sound_both_ways(alice, bob, lambda: alice.press("hangup"))
         self.assertEqual(call["ended_by"], "peer")
+
+    def test_answers_it(self):
+        self.answers("udp")
+
+    def test_answers_it_over_tcp(self):
+        self.answers("tcp")
 
     def test_dials_to_it_and_hears_its_digits(self):
         bob = self.theirs("bob", "inside")
@@ -267,23 +276,101 @@ class BaresipTest(ThroughUs):
         self.assertEqual(alice.call()["ended_by"], "peer")
         self.all_ports_back()
 
-    def test_is_held_by_it_and_taken_back(self):
-        bob = self.theirs("bob", "inside")
-        alice = self.ours("call", "alice", "outside", "--trace",
-                          whom=("bob@example.com",))
+    def calling_bob(self, transport: str, *words):
+        """It is bob, and has answered."""
+        bob = self.theirs("bob", "inside", transport)
+        alice = self.ours("call", "alice", "outside", *words, "--tone", 700,
+                          "--record", "ours.wav", whom=("bob@example.com",),
+                          transport=transport)
         bob.expect("CALL_INCOMING")
         bob.press("accept")
         bob.expect("CALL_ESTABLISHED")
         alice.expect("established")
+        return alice, bob
+
+    def packets(self) -> dict[str, int]:
+        """That came from the one who calls, and from the one who is called."""
+        return {side: told["packets_in"]
+                for side, told in (self.daemon.voice() or {}).items()}
+
+    def only_one_speaks(self, speaker: str, other: str) -> None:
+        looks = []
+
+        def found() -> bool:
+            now = self.packets()
+            if not looks or now[other] != looks[0][other]:
+                looks[:] = [now]
+            return now[speaker] >= looks[0][speaker] + PACKETS // 2
+        wait_for(found, f"{other} to be silent while {speaker} speaks")
+
+    def nobody_speaks(self) -> None:
+        changed, before = time.monotonic(), {}
+
+        def found() -> bool:
+            nonlocal changed, before
+            if (now := self.packets()) != before:
+                changed, before = time.monotonic(), now
+            return time.monotonic() > changed + QUIET_S
+        wait_for(found, "both to be silent")
+
+    def both_speak_again(self) -> None:
+        before = self.packets()
+        wait_for(lambda: all(count >= before[side] + PACKETS
+                             for side, count in self.packets().items()),
+                 "sound both ways")
+
+    def test_is_held_by_it_and_taken_back(self):
+        alice, bob = self.calling_bob("udp", "--trace")
         bob.press("hold")
         alice.expect("a=sendonly")
         alice.expect("a=recvonly")
+        # It sends nothing either.
+        self.nobody_speaks()
         bob.press("resume")
         alice.expect("a=sendrecv")
         alice.expect("SIP/2.0 200 OK")
+        self.both_speak_again()
         alice.interrupt()
         bob.expect("CALL_CLOSED")
         self.assertFalse(alice.call()["held_by_peer"])
+
+    def test_holds_it(self):
+        alice, bob = self.calling_bob("udp", "--hold-after", 0.5,
+                                      "--duration", 60)
+        bob.program.expect("a=sendonly")
+        bob.program.expect("a=recvonly")
+        alice.expect("on hold: 200")
+        self.only_one_speaks("from", "to")
+        alice.interrupt()
+        bob.expect("CALL_CLOSED")
+        self.assertTrue(alice.call()["held"])
+        self.all_ports_back()
+
+    def holds(self, transport: str) -> None:
+        alice, bob = self.calling_bob(transport, "--duration", 60,
+                                      "--hold-after", 0.5, "--resume-after",
+                                      0.5)
+        for offered, answered in (("a=sendonly", "a=recvonly"),
+                                  ("a=sendrecv", "a=sendrecv")):
+            bob.program.expect(offered)
+            bob.program.expect("got re-INVITE")
+            bob.program.expect(answered)
+        alice.expect("offered anew: 200")
+        bob.press("sndcode", "7")
+        alice.expect("digit 7 (rfc4733)")
+        self.both_speak_again()
+        bob.press("hangup")
+        self.assertFalse(alice.call()["held"])
+        self.assertAlmostEqual(
+            pitch_hz(self.folder / "ours.wav", last_s=0.3),
+            baresip_test.TONES_HZ["bob"], delta=30)
+        self.all_ports_back()
+
+    def test_holds_it_and_takes_it_back(self):
+        self.holds("udp")
+
+    def test_holds_it_over_tcp_and_takes_it_back(self):
+        self.holds("tcp")
 
     def test_tells_of_its_refusal(self):
         bob = self.theirs("bob", "inside")
@@ -292,66 +379,6 @@ class BaresipTest(ThroughUs):
         bob.press("hangup")
         self.assertEqual(alice.call(1)["code"], 486)
         self.all_ports_back()
-
-
-@needs_sipp
-class SippTest(phone_world.Case):
-    def test_calls_it_and_hears_its_echo(self):
-        for transport, how in ("udp", "u1"), ("tcp", "t1"):
-            with self.subTest(transport):
-                port, media = free_port("127.0.0.31"), free_port("127.0.0.31")
-                uas = self.start("sipp", "-sn", "uas", "-i", "127.0.0.31", "-p",
-                                 port, "-mi", "127.0.0.31", "-mp", media,
-                                 "-rtp_echo", "-nostdin", "-t", how, "-m", 1)
-                wait_for(lambda: self.listens(port, transport), "sipp")
-                played = self.sound()
-                call = self.phone(
-                    "call", f"sip:x@127.0.0.31:{port};transport={transport}",
-                    "--leg", self.leg(transport), "--play", "play.pcmu",
-                    "--record", "ours.pcmu").call()
-                self.no_loss(call)
-                self.heard_all(played, "ours.pcmu")
-                self.assertEqual(uas.ended(), 0, uas.text()[-2000:])
-
-    @staticmethod
-    def listens(port: int, transport: str) -> bool:
-        kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.31", port))
-            except OSError:
-                return True
-        return False
-
-    def answers(self, transport: str) -> None:
-        shutil.copy(sip_test.RECORDING, self.folder)
-        ours = self.phone("echo", "--leg", self.leg(transport), "--count", 1,
-                          "--record", "ours.wav")
-        at = ours.at(transport)
-        port = free_port("127.0.0.1")
-        uac = self.start(
-            "sipp", "-sf", sip_test.DATA / "sipp/uac_media.xml", "-m", 1, "-i",
-            "127.0.0.1", "-p", port, "-mi", "127.0.0.1", "-mp",
-            free_port("127.0.0.1"), "-nostdin", "-t",
-            "u1" if transport == "udp" else "t1", "-key", "how",
-            f";transport={transport}", "-timeout", f"{PATIENCE_S}s", at)
-        ours.expect("established, PCMA")
-        wait_for(lambda: (self.folder / "ours.wav").stat().st_size >
-                 2 * PACKETS * PACKET, "a second of its recording")
-        # It hangs up when it is told to; what it says of that is sip_test.py's.
-        ours.interrupt()
-        call = ours.call()
-        self.assertEqual((call["codec"], call["ended_by"]), ("PCMA", "us"))
-        self.no_loss(call)
-        uac.kill()
-
-    @sip_test.needs_recording
-    def test_answers_its_recording(self):
-        self.answers("udp")
-
-    @sip_test.needs_recording
-    def test_answers_it_over_tcp(self):
-        self.answers("tcp")
 
 
 KAMAILIO = """\
@@ -370,6 +397,9 @@ loadmodule "registrar.so"
 loadmodule "auth.so"
 loadmodule "siputils.so"
 loadmodule "textops.so"
+modparam("auth", "algorithm", "{algorithm}")
+# For one that is registered and gone.
+modparam("tm", "fr_timer", 3000)
 request_route {{
   if (is_method("REGISTER")) {{
     if (!pv_www_authenticate("example.com", "{password}", "0")) {{
@@ -407,12 +437,15 @@ request_route {{
 class KamailioTest(phone_world.Case):
     PASSWORD = "correct horse"
 
+    ALGORITHM = "MD5"
+
     def setUp(self):
         super().setUp()
         self.port = free_port("127.0.0.1")
         config = self.folder / "kamailio.cfg"
         config.write_text(KAMAILIO.format(port=self.port,
-                                          password=self.PASSWORD))
+                                          password=self.PASSWORD,
+                                          algorithm=self.ALGORITHM))
         # In the foreground (-DD), so that it ends with its signal.
         self.kamailio = self.start(
             "kamailio", "-f", config, "-DD", "-E", "-Y", self.folder, "-P",
@@ -467,6 +500,20 @@ class KamailioTest(phone_world.Case):
         call = self.user("call", "alice", "udp", "--ring", 1,
                          whom=("bob@example.com",)).call(5)
         self.assertFalse(call["established"])
+
+
+class KamailioSha256Test(KamailioTest):
+    ALGORITHM = "SHA-256"
+
+    def test_is_asked_for_it(self):
+        """What the other tests here go by."""
+        bob = self.user("register", "bob", "udp", "--trace")
+        bob.expect("WWW-Authenticate: Digest")
+        bob.expect("Authorization: Digest")
+        bob.result()
+        for header in re.findall(r"^.*Authenti\w+: Digest.*|^Authorization:.*",
+                                 bob.text(), re.M):
+            self.assertRegex(header, "algorithm=\"?SHA-256")
 
 
 if __name__ == "__main__":

@@ -62,8 +62,9 @@ def read_wav(path: pathlib.Path) -> bytes:
         return sound.readframes(sound.getnframes())
 
 
-def pitch_hz(path: pathlib.Path) -> float:
-    samples = array.array("h", read_wav(path))
+def pitch_hz(path: pathlib.Path, last_s: float = 0) -> float:
+    """Of its last seconds, or of all of it."""
+    samples = array.array("h", read_wav(path))[-int(last_s * RATE):]
     rises = [i for i in range(1, len(samples))
              if samples[i - 1] < 0 <= samples[i]]
     return (len(rises) - 1) * RATE / (rises[-1] - rises[0]) if rises[1:] else 0
@@ -132,6 +133,16 @@ class PhoneTests:
             f"were played; it has the first packet at "
             f"{heard.find(played[:2 * PACKET])}, the last at "
             f"{heard.find(played[-2 * PACKET:])}")
+
+    def heard_in_two(self, played: bytes, record: str) -> None:
+        """All of it but what was under way when it was held, and a pause where
+        that was."""
+        heard = (self.folder / record).read_bytes()
+        assert heard.find(played[:10 * PACKET]) < heard.find(
+            played[-10 * PACKET:]) and played[:10 * PACKET] in heard, (
+                f"{record}: {len(heard)} octets without both ends of the "
+                f"{len(played)} that were played")
+        assert played not in heard, f"{record}: there was no hold"
 
     def no_loss(self, call: dict) -> None:
         assert call["lost"] == 0 and call["received"] > 0, call
