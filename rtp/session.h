@@ -53,6 +53,8 @@ struct SessionOptions {
   // address). Whoever guesses the port first has the call: only where it is
   // needed.
   bool latch = false;
+  // Where it may latch to; null: anywhere.
+  std::function<bool(const Endpoint&)> may_latch{};
   // Digits are looked for in the audio too when somebody listens (OnDtmf).
   bool hear_in_band = true;
   bool rtcp = true;     // send reports; they are read in any case

@@ -73,6 +73,11 @@ class SessionImpl {
   // An echo is not faster than speech, but for this: two that speak with each
   // other would be the machine's whole work.
   static constexpr int64_t kEchoAheadMax = 2 * kSampleHz;
+  // Of digits that come as events: the shortest there are (RFC 4733's tones of
+  // 40 ms), and so much of them at once where the road has held them up.
+  static constexpr Micros kDigitEvery = Micros::Millis(kDtmfDurationMsMin);
+  static constexpr Micros kDigitsAhead =
+      Micros::Millis(32 * kDtmfDurationMsMin);
   // Beyond this the echo's timestamps are tied to the clock anew.
   static constexpr int32_t kEchoDriftMax = kSampleHz;
   // RFC 3550 6.2; e - 1.5 makes up for what reconsideration would shorten.
@@ -153,6 +158,7 @@ class SessionImpl {
   Codec heard_codec_ = Codec::kPcmu;
   uint32_t heard_ssrc_ = 0;
   uint32_t highest_ = 0;  // extended sequence number (RFC 3550 A.1)
+  Micros digit_due_{};    // not sooner is another one told
   StreamStats books_;
   ReorderWindow window_;
   Timeline timeline_;

@@ -1,4 +1,5 @@
 // What the peer does, and who only says that it is the peer.
+#include <algorithm>
 #include <utility>
 
 #include "rtp/session_impl.h"
@@ -28,7 +29,7 @@ void SessionImpl::OnRtp(const Endpoint& from, std::span<const uint8_t> packet,
     return;
   }
   const bool open = options_.latch && !latched_;
-  if (!open && !IsPeer(from)) {
+  if (open ? options_.may_latch && !options_.may_latch(from) : !IsPeer(from)) {
     ++drops_.strangers;
     return;
   }
@@ -61,10 +62,10 @@ void SessionImpl::OnRtp(const Endpoint& from, std::span<const uint8_t> packet,
     to_length_ = latch_.ToSockaddr(family_, &to_);
   }
   if (!heard_ || header->ssrc != heard_ssrc_) OnNewSource(*header);
-  const auto ahead =
-      static_cast<int16_t>(header->sequence - static_cast<uint16_t>(highest_));
-  if (ahead > 0) highest_ += static_cast<uint32_t>(ahead);
   books_.OnRtp(*header, now);
+  // A number that the books do not believe is none of ours.
+  highest_ +=
+      static_cast<uint16_t>(books_.highest() - static_cast<uint16_t>(highest_));
   last_heard_ = now;
   if (ours) {
     ++received_.packets;
@@ -104,9 +105,16 @@ void SessionImpl::OnEventPacket(const RtpHeader& header,
                                 std::span<const uint8_t> payload) {
   const auto event = DecodeEvent(payload);
   if (!event) return;
-  if (const auto digit = events_.OnEvent(header.timestamp, *event)) {
-    TellDigit(*digit, DtmfMethod::kRfc4733);
+  const auto digit = events_.OnEvent(header.timestamp, *event);
+  if (!digit) return;
+  // Nobody dials faster for long, whatever the packets say.
+  digit_due_ = std::max(digit_due_, now_ - kDigitsAhead);
+  if (digit_due_ > now_) {
+    ++drops_.too_fast;
+    return;
   }
+  digit_due_ = digit_due_ + kDigitEvery;
+  TellDigit(*digit, DtmfMethod::kRfc4733);
 }
 
 void SessionImpl::TellDigit(char digit, DtmfMethod method) {

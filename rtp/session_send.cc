@@ -124,9 +124,13 @@ void SessionImpl::Echo(const RtpHeader& header, bool event, bool marker,
     echo_tied_ = true;
     echo_offset_ = clock - header.timestamp;
   }
-  if (echo_began_ == Micros()) echo_began_ = now;
-  if (echo_samples_ >
-      (now - echo_began_).us() * kSamplesPerMs / 1'000 + kEchoAheadMax) {
+  // What was not used is gone: an hour's silence is no leave for an hour at
+  // once.
+  const int64_t due = (now - echo_began_).us() * kSamplesPerMs / 1'000;
+  if (echo_began_ == Micros() || echo_samples_ < due) {
+    echo_began_ = now;
+    echo_samples_ = 0;
+  } else if (echo_samples_ > due + kEchoAheadMax) {
     ++drops_.too_fast;
     return;
   }

@@ -35,10 +35,11 @@ Dispatcher::Dispatcher(Legs& legs, const Keys& keys,
       keys_(keys),
       tokens_(keys),
       clock_(std::move(clock)),
-      chains_(legs.size()) {}
+      chains_(legs.size(), std::make_shared<ReceiveChain>()) {}
 
 void Dispatcher::SetChain(const Leg& leg, std::vector<Handler*> chain) {
-  chains_[leg.index] = ReceiveChain(leg.name, std::move(chain), {});
+  chains_[leg.index] = std::make_shared<ReceiveChain>(
+      leg.name, std::move(chain), std::vector<std::string>());
 }
 
 Leg* Dispatcher::FindLeg(std::string_view name) {
@@ -161,7 +162,8 @@ void Dispatcher::OnRequest(Leg& leg, const Peer& from, Refusal refusal) {
     leg.sockets->Remember(from.connection,
                           TransactionOf(message_, *message_.top_via()));
   }
-  if (chains_[leg.index].Receive(in) == Handler::Handled::kMine) return;
+  const std::shared_ptr<ReceiveChain> chain = chains_[leg.index];
+  if (chain->Receive(in) == Handler::Handled::kMine) return;
   Reply(in, 404, ReasonOf(404));
 }
 
@@ -169,7 +171,8 @@ void Dispatcher::OnResponse(Leg& leg, const Peer& from, Refusal refusal) {
   ++counters_.responses_in;
   if (refusal) return Drop(SipDrop::k_bad_response);
   Incoming in(message_, leg, from, clock_());
-  if (chains_[leg.index].Receive(in) == Handler::Handled::kMine) return;
+  const std::shared_ptr<ReceiveChain> chain = chains_[leg.index];
+  if (chain->Receive(in) == Handler::Handled::kMine) return;
   Drop(SipDrop::k_no_handler);
 }
 

@@ -156,7 +156,9 @@ class Dispatcher final {
   const Keys& keys_;
   const ContactTokens tokens_;
   const std::function<Micros()> clock_;
-  std::vector<ReceiveChain> chains_;  // by leg index
+  // By leg index. Shared with a message that is on its way through one: a
+  // handler of it may set another.
+  std::vector<std::shared_ptr<ReceiveChain>> chains_;
   TraceSink trace_;
   SipCounters counters_;
   Message message_;  // of the turn; large, so made once

@@ -137,7 +137,12 @@ uint32_t Registration::Granted(const Message& response) const {
 void Registration::OnResponse(const Message& response) {
   request_ = 0;
   const int status = response.status();
-  if (status < 300) return Tell(Granted(response));
+  if (status < 300) {
+    const uint32_t granted = Granted(response);
+    if (granted != 0 || expires_ == 0) return Tell(granted);
+    retry_after_ = kRetryAfter;
+    return Tell(absl::AbortedError("the registrar has granted no time"));
+  }
   if (status == 423 && !briefer_) {
     const auto least =
         ParseNumber(response.Value(HeaderId::kMinExpires), UINT32_MAX);
@@ -159,9 +164,10 @@ void Registration::Tell(const absl::StatusOr<uint32_t>& result) {
     // In time for several tries; at least every second round trip is spared.
     Micros pause = Micros::Seconds(retry_after_);
     if (result.ok()) {
-      const int64_t seconds = std::max<int64_t>(*result, kBriefestWait);
-      pause = Micros(seconds * 1'000'000 -
-                     std::min<int64_t>(seconds * 250'000, 60'000'000));
+      const int64_t us = int64_t{*result} * 1'000'000;
+      pause = std::clamp(Micros(us - std::min<int64_t>(us / 4, 60'000'000)),
+                         Micros::Seconds(kBriefestWait),
+                         Micros::Seconds(kLongestWait));
     }
     timer_ = loop_.After(pause, [this] {
       timer_ = 0;

@@ -21,6 +21,11 @@ namespace sluice::sip {
 // Thread: the loop's. Borrows loop and requester.
 class Registration {
  public:
+  // Seconds. A failed one is tried again after so long, or as long as it says.
+  static constexpr int64_t kRetryAfter = 30;
+  // What a registrar may make of us: neither a storm nor a promise for years.
+  static constexpr int64_t kBriefestWait = 5, kLongestWait = 86'400;
+
   struct Plan {
     std::string registrar;  // URI that it is sent to
     std::string aor;        // URI of From and To
@@ -47,12 +52,6 @@ class Registration {
   void Register(uint32_t expires, bool refresh, Credentials who, Done done);
 
  private:
-  // Seconds. A failed one is tried again after so long, or as long as it says.
-  static constexpr int64_t kRetryAfter = 30;
-  // What a registrar may make of us: neither a storm nor a promise for
-  // years.
-  static constexpr int64_t kBriefestWait = 20, kLongestWait = 86'400;
-
   void Send();
   OutgoingRequest Write(const Requester::Attempt& attempt);
   void OnResponse(const Message& response);

@@ -283,7 +283,7 @@ class Simple {
     // Its parties may call anybody (no security P16): on loopback, or behind
     // CreateAuth.
     bool trusted = false;
-    MediaRelay* nathelper = nullptr;  // borrowed
+    MediaRelay* nathelper = nullptr;  // borrowed; of what goes from leg to leg
     std::optional<AuthArgs> auth{};
   };
   virtual absl::StatusOr<Handler*> CreateStatelessProxy(ProxyArgs args) = 0;

@@ -76,7 +76,6 @@ struct Transactions::Server {
   std::string key;
   int code = 0;
   std::string octets{};  // the last response
-  ServerUser user;
   net::EventLoop::TimerId timer = 0;
 };
 
@@ -173,7 +172,6 @@ void Transactions::Resend(const std::string& octets, const Router::Way& way,
 
 void Transactions::Abandon(Id id) {
   if (Client* client = FindClient(id)) client->user = {};
-  if (Server* server = FindServer(id)) server->user = {};
 }
 
 namespace {
@@ -307,8 +305,7 @@ Handler::Handled Transactions::Receive(const Incoming& in) {
 }
 
 Transactions::Id Transactions::Accept(const Incoming& in,
-                                      std::string_view to_tag,
-                                      ServerUser user) {
+                                      std::string_view to_tag) {
   if (servers_.size() >= kMax || server_octets_ >= kServerOctetsMax) return 0;
   const Message& m = in.message;
   auto server = std::make_unique<Server>(
@@ -317,8 +314,7 @@ Transactions::Id Transactions::Accept(const Incoming& in,
                                           in.from.transport != Transport::kUdp,
                                           timers_, loop_.now()),
              .owed = dispatcher_.Owe(in, to_tag),
-             .key = RequestKey(m, m.method_text()),
-             .user = std::move(user)});
+             .key = RequestKey(m, m.method_text())});
   Server* const s = server.get();
   server_octets_ += s->owed.headers.size();
   by_request_.emplace(s->key, s->id);
@@ -375,11 +371,9 @@ void Transactions::Act(Id id, ServerTransaction::Does does) {
   if (does.send || does.trying) {
     dispatcher_.Send(server->owed, server->octets, server->code);
   }
-  const bool over =
-      server->machine.state() == ServerTransaction::State::kTerminated;
-  const ServerUser user = over ? std::move(server->user) : server->user;
-  if (over) End(*server);
-  if ((does.timeout || does.failed) && user.failed) user.failed();
+  if (server->machine.state() == ServerTransaction::State::kTerminated) {
+    End(*server);
+  }
 }
 
 void Transactions::End(Server& server) {

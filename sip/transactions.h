@@ -33,7 +33,7 @@ struct OutgoingRequest {
 //   user --Send()--> client --request--> Dispatcher --> leg
 //        <-response/failed--   <--------- Receive()
 //   Receive(): not known --> user --Accept()--> server <--Respond()-- user
-//              known: absorbed, answered again, the user's callbacks
+//              known: absorbed, or answered again
 //
 // At most kMax of each sort at a time, so a flood of requests ends in 503 (L9)
 // and leaves room for our own.
@@ -51,10 +51,6 @@ class Transactions {
     std::function<void(const Incoming& response)> response{};
     // No response will come: 408 (nobody answered), 503 (it could not be sent).
     std::function<void(int code)> failed{};
-  };
-  struct ServerUser {
-    // An ACK of a failure never came.
-    std::function<void()> failed{};
   };
 
   Transactions(net::EventLoop& loop, Dispatcher& dispatcher,
@@ -86,13 +82,20 @@ class Transactions {
   Handler::Handled Receive(const Incoming& in);
   // The transaction of a request that Receive did not know. 0 at kMax.
   // `to_tag`: of all responses, where the request has none.
-  Id Accept(const Incoming& in, std::string_view to_tag, ServerUser user);
+  Id Accept(const Incoming& in, std::string_view to_tag);
   // Whether it was sent: false for a second final answer, and when it is gone.
   // `headers`: whole lines, Content-Type among them.
   bool Respond(Id id, int code, std::string_view reason,
                std::string_view headers = {}, std::string_view body = {});
   // The INVITE that a CANCEL is about; 0: none (481).
   Id InviteOf(const Incoming& cancel) const;
+
+  // Strangers have half of it: a BYE of a call that is up is answered however
+  // many INVITEs there are.
+  bool crowded() const {
+    return servers_.size() >= kMax / 2 ||
+           server_octets_ >= kServerOctetsMax / 2;
+  }
 
   size_t size() const { return clients_.size() + servers_.size(); }
   const TransactionTimers& timers() const { return timers_; }

@@ -204,9 +204,10 @@ absl::Status UserAgent::MakeStack() {
             if (over_timer_ != 0) return;
             over_timer_ = loop_.After(Micros(), [this] {
               over_timer_ = 0;
-              // Whoever still holds one shall not hold its ports.
-              for (const auto& over : over_) over->LetGo();
-              over_.clear();
+              // Whoever still holds one shall not hold its ports. What their
+              // callbacks held may end others.
+              const auto gone = std::exchange(over_, {});
+              for (const auto& over : gone) over->LetGo();
             });
           },
       .error = [this](absl::Status why) { error_ = std::move(why); }});
@@ -254,7 +255,7 @@ void UserAgent::OnCancel(Incoming& in) {
   const auto caller = callers_.find(CallKey(m.call_id(), m.from()->tag));
   const std::string tag =
       caller == callers_.end() ? RandomHex(8) : caller->second;
-  const Transactions::Id id = transactions_->Accept(in, tag, {});
+  const Transactions::Id id = transactions_->Accept(in, tag);
   if (id == 0) return stack_->dispatcher().Reply(in, 503, ReasonOf(503));
   transactions_->Respond(id, 200, ReasonOf(200));
   const auto it = calls_.find(CallKey(m.call_id(), tag));
@@ -282,6 +283,12 @@ Handler::Handled UserAgent::OnNewCall(Incoming& in) {
   const auto create = listen_.cb_create;
   if (filter && !filter(m.Value(HeaderId::kFrom), m)) return answer(403);
   if (calls_.size() >= options_.calls_max) return answer(486);
+  if (transactions_->crowded()) return answer(503);
+  // It may be from nobody, and the answer is said again and again.
+  if (in.from.transport == Transport::kUdp &&
+      dispatcher.Owe(in).headers.size() > kAnswerHeadersMax) {
+    return answer(513);
+  }
   // What could never be a call is answered without keeping anything of it.
   if (const auto refusal = UserCall::Judge(m, listen_.call)) {
     dispatcher.Reply(in, refusal->code, ReasonOf(refusal->code),
@@ -289,7 +296,7 @@ Handler::Handled UserAgent::OnNewCall(Incoming& in) {
     return Handler::Handled::kMine;
   }
   const std::string tag = RandomHex(8);
-  const Transactions::Id id = transactions_->Accept(in, tag, {});
+  const Transactions::Id id = transactions_->Accept(in, tag);
   if (id == 0) return answer(503);
   CallParams params = listen_.call;
   if (listen_.cb_established && !params.cb_established) {
@@ -474,7 +481,9 @@ bool UserAgent::Loop(Micros timeout, std::initializer_list<const bool*> stop) {
   const Micros end = loop_.now() + timeout;
   for (;;) {
     for (const bool* const over : stop) {
-      if (*over) return true;
+      if (!*over) continue;
+      stopped_ = false;  // nor does it stop another one
+      return true;
     }
     if (stopped_.exchange(false) || going_) return false;
     Micros wait = kLongest;
@@ -496,7 +505,7 @@ uint64_t UserAgent::AddTimer(Micros when, std::function<void()> callback,
   if (going_) return 0;
   const uint64_t timer = ++last_timer_;
   timers_[timer] = loop_.After(when, [this, timer, repeat, callback] {
-    if (repeat == Micros()) {
+    if (repeat <= Micros()) {
       timers_.erase(timer);
     } else {
       timers_[timer] = loop_.Every(repeat, callback);
@@ -525,6 +534,8 @@ std::vector<std::string> UserAgent::Listening() const {
 }
 
 void UserAgent::Cleanup() {
+  // Somebody whom it tells of its end asks for it.
+  if (going_ && cleanup_timer_ == 0) return;
   if (!loop_.in_turn()) return LetGo();
   // Somebody of ours has called, and has to come back first.
   if (std::exchange(going_, true)) return;
@@ -535,11 +546,11 @@ void UserAgent::Cleanup() {
 }
 
 void UserAgent::LetGo() {
+  going_ = true;
   loop_.Cancel(std::exchange(cleanup_timer_, 0));
   for (const auto& [timer, id] : timers_) loop_.Cancel(id);
   timers_.clear();
   registrations_.clear();
-  going_ = true;
   if (world_ != nullptr) {
     // Calls that only the program holds, too. What they are told may let go of
     // others.

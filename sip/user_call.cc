@@ -77,7 +77,6 @@ void UserCall::Release() {
   params_.cb_cleanup = std::move(cleanup);
   End();
   Finish();
-  world_->transactions.Abandon(server_);
   media_.reset();
   world_->all.erase(this);
   world_ = nullptr;
@@ -138,7 +137,15 @@ void UserCall::SetParam(CallParams params) {
     if (world_ != nullptr) world_->error(bad);
     return;
   }
-  params_ = std::move(params);
+  // Whoever has described his media himself may want ours from now on.
+  std::string described = std::exchange(params_, std::move(params)).sdp;
+  if (world_ != nullptr && leg_ != nullptr && state_ != State::kEnded) {
+    if (const absl::Status opened = OpenMedia(*leg_); !opened.ok()) {
+      params_.sdp = std::move(described);
+      world_->error(opened);
+    }
+  }
+  if (begun_) HearDigits();
   begun_ = begun_ && !params_.init_media;
 }
 
@@ -278,10 +285,12 @@ absl::Status UserCall::Send(const Request& request, Done done) {
 }
 
 absl::Status UserCall::SetHold(bool held) {
+  // What waits to be tried again after a 491 was never agreed.
+  const bool agreed = retry_timer_ != 0 ? held_before_ : held_;
   const bool before = std::exchange(held_, held);
   const absl::Status begun = Reinvite();
   if (begun.ok()) {
-    held_before_ = before;
+    held_before_ = agreed;
   } else {
     held_ = before;
   }
@@ -322,14 +331,16 @@ absl::Status UserCall::Update(Done done) {
   };
   inside.response = [keep, tag, refused, done](const Incoming& in) {
     const CallResult result = ResultOf(in.message);
-    if (result.code < 200 || keep->state_ == State::kEnded) return;
+    if (result.code < 200) return;
+    const auto tell = [&](const CallResult& how) {
+      if (done) done(*keep, how);
+    };
+    OfferAnswer* const offers = keep->OffersOf(tag);
+    if (keep->state_ == State::kEnded || offers == nullptr) return tell(result);
     if (!result.ok()) {
       refused();
-      if (done) done(*keep, result);
-      return;
+      return tell(result);
     }
-    OfferAnswer* const offers = keep->OffersOf(tag);
-    if (offers == nullptr) return;
     keep->DialogOf(tag)->RefreshTarget(in.message);
     Heard heard = keep->Hear(*offers, Carrier::kUpdateOk, in.message);
     if (heard.missing) {
@@ -337,8 +348,9 @@ absl::Status UserCall::Update(Done done) {
           "the answer to an UPDATE does not answer it");
     }
     if (heard.agreed) heard.media = keep->Begin();
-    if (!heard.media.ok()) return keep->Fail(heard.media);
-    if (done) done(*keep, result);
+    if (heard.media.ok()) return tell(result);
+    keep->Fail(heard.media);
+    tell({.code = 488, .reason = std::string(heard.media.message())});
   };
   inside.failed = [keep, refused, done](int code, std::string_view reason) {
     refused();

@@ -62,6 +62,11 @@ struct CallWorld {
 // Thread: the loop's.
 class UserCall final : public Call {
  public:
+  // ACKs of 2xx that are kept; the oldest goes.
+  static constexpr size_t kAckedMax = 32;
+  // Of one ACK: no UAS has reason to repeat its 2xx more often in 64 * T1.
+  static constexpr int kAckRepeatsMax = 12;
+
   UserCall(CallWorld& world, CallParams params);
   ~UserCall() override;
 
@@ -88,7 +93,8 @@ class UserCall final : public Call {
   // After the end: its ports go back, and what its callbacks hold.
   void LetGo() {
     media_.reset();
-    params_ = CallParams();
+    // Who we are may still be asked, by what crossed the end.
+    params_ = CallParams{.auth = std::move(params_.auth)};
   }
   // Why an INVITE without a dialog is none that could be answered; nullopt: it
   // is one.
@@ -153,11 +159,6 @@ class UserCall final : public Call {
     std::optional<Router::Way> way{};
     int repeats = 0;
   };
-  // Of one call; the oldest goes.
-  static constexpr size_t kAckedMax = 32;
-  // Of one ACK: no UAS has reason to repeat its 2xx more often in 64 * T1.
-  static constexpr int kAckRepeatsMax = 12;
-
   // ---- calling (user_call_out.cc)
   absl::Status SendInvite();
   OutgoingRequest WriteInvite(const Requester::Attempt& attempt,
@@ -249,6 +250,7 @@ class UserCall final : public Call {
   absl::Status Begin();
   void StopMedia();
   void WatchMedia();
+  void HearDigits();
   AudioOurs OursNow();
   void RollBack();  // to what stood before our offer
 
@@ -324,6 +326,7 @@ class UserCall final : public Call {
   uint64_t version_ = 0, session_id_ = 0;
   bool held_ = false, held_before_ = false;
   bool begun_ = false;  // init_media has been called
+  bool digits_heard_ = false;
   Micros quiet_since_{};
   net::EventLoop::TimerId watch_timer_ = 0;
 };

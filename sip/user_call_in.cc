@@ -45,6 +45,10 @@ std::optional<UserCall::Judgement> UserCall::Judge(const Message& invite,
   }
   const auto dialog = Dialog::OfRequest(invite, "tag");
   if (!dialog || dialog->remote_tag.empty()) return Judgement{.code = 400};
+  // What becomes of its To when our tag is added; we could never hang up.
+  if (!NameAddr::Parse(Cat(dialog->local, ";tag=ours"))) {
+    return Judgement{.code = 400};
+  }
   const auto sdp = SdpOf(invite);
   if (!sdp && !invite.body().empty()) {
     return Judgement{.code = 415, .headers = std::string(kAccept)};
@@ -334,7 +338,7 @@ void UserCall::Receive(const Incoming& in) {
 Transactions::Id UserCall::AcceptRequest(const Incoming& in) {
   const Message& m = in.message;
   const Transactions::Id id =
-      world_->transactions.Accept(in, dialog_.local_tag, {});
+      world_->transactions.Accept(in, dialog_.local_tag);
   if (id == 0) {
     world_->dispatcher.Reply(in, 503, ReasonOf(503));
     return 0;
@@ -387,6 +391,7 @@ void UserCall::OnAck(const Incoming& in) {
     (void)Bye(std::move(bye_done_));
     return;
   }
+  if (first) quiet_since_ = world_->loop.now();
   if (heard.agreed || first) {
     if (const absl::Status begun = Begin(); !begun.ok()) return Fail(begun);
   }
@@ -430,7 +435,8 @@ void UserCall::OnBye(const Incoming& in) {
   Refuse(id, 200);
   // Our own BYE, if there is one, has lost.
   const bool was = state_ != State::kEnded;
-  if (final_due_) result_ = {.code = 487, .reason = "hung up while ringing"};
+  if (final_due_ && state_ == State::kRinging)
+    result_ = {.code = 487, .reason = "hung up while ringing"};
   if (was && params_.recv_bye) Tell(params_.recv_bye, *this);
   End();
 }

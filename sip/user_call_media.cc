@@ -45,7 +45,8 @@ absl::Status UserCall::OpenMedia(const Leg& leg) {
   const IpAddress local = own.bound.ip.is_any()
                               ? IpOfHost(own.host).value_or(own.bound.ip)
                               : own.bound.ip;
-  rtp::SessionOptions options{.latch = params_.symmetric_rtp};
+  rtp::SessionOptions options{.latch = params_.symmetric_rtp,
+                              .may_latch = world_->allowed};
   options.hear_in_band = Takes(params_, rtp::DtmfMethod::kInBand);
   ASSIGN_OR_RETURN(media_, rtp::Session::Open(world_->media, local, options));
   return absl::OkStatus();
@@ -140,15 +141,23 @@ UserCall::Heard UserCall::Hear(OfferAnswer& offers, Carrier carrier,
 
 absl::Status UserCall::Begin() {
   if (media_ == nullptr) return absl::OkStatus();
-  quiet_since_ = world_->loop.now();
+  // New time to be heard is for who has been heard in the last.
+  if (quiet_since_ == Micros() ||
+      std::max(media_->last_heard(), media_->peer_report().heard) >=
+          quiet_since_) {
+    quiet_since_ = world_->loop.now();
+  }
   if (!agreed_.active) {
     media_->Stop();
     return absl::OkStatus();
   }
   const bool somewhere = agreed_.remote_rtp.port.host() != 0;
-  if (somewhere && world_->allowed && !world_->allowed(agreed_.remote_rtp)) {
+  for (const Endpoint& to : {agreed_.remote_rtp, agreed_.remote_rtcp}) {
+    if (to.port.host() == 0 || !world_->allowed || world_->allowed(to)) {
+      continue;
+    }
     return absl::PermissionDeniedError(
-        Cat("sound is not to be sent to ", agreed_.remote_rtp.ToString()));
+        Cat("sound is not to be sent to ", to.ToString()));
   }
   const bool events = Takes(params_, rtp::DtmfMethod::kRfc4733);
   absl::InlinedVector<rtp::Agreed::Format, 2> receives;
@@ -167,20 +176,22 @@ absl::Status UserCall::Begin() {
        .remote_rtcp = agreed_.remote_rtcp,
        .send = agreed_.send && somewhere,
        .receive = agreed_.receive}));
+  HearDigits();
   if (begun_) return absl::OkStatus();
   begun_ = true;
-  if (params_.cb_dtmf) {
-    media_->OnDtmf(
-        [weak = weak_from_this()](char digit, rtp::DtmfMethod method) {
-          const auto call = std::static_pointer_cast<UserCall>(weak.lock());
-          if (call != nullptr && call->params_.cb_dtmf) {
-            Tell(call->params_.cb_dtmf, *call, digit, method);
-          }
-        });
-  }
   WatchMedia();
   return params_.init_media ? Tell(params_.init_media, *this, *media_)
                             : absl::OkStatus();
+}
+
+void UserCall::HearDigits() {
+  if (!params_.cb_dtmf || std::exchange(digits_heard_, true)) return;
+  media_->OnDtmf([weak = weak_from_this()](char digit, rtp::DtmfMethod method) {
+    const auto call = std::static_pointer_cast<UserCall>(weak.lock());
+    if (call != nullptr && call->params_.cb_dtmf) {
+      Tell(call->params_.cb_dtmf, *call, digit, method);
+    }
+  });
 }
 
 // A peer that is gone says nothing more, in both senses.
@@ -190,7 +201,8 @@ void UserCall::WatchMedia() {
     // Nobody is sent to for ever who never says a word (RFC 7675's reason: the
     // address is only what a message says): reports count, and have time where
     // no sound is due.
-    if (!agreed_.active || held_ || (!agreed_.receive && !agreed_.send) ||
+    if (!agreed_.active || held_ ||
+        (!agreed_.send && (!agreed_.receive || agreed_.held_by_peer)) ||
         params_.rtp_timeout == Micros()) {
       quiet_since_ = world_->loop.now();
       return;
@@ -203,6 +215,8 @@ void UserCall::WatchMedia() {
         std::max({media_->last_heard(), media_->peer_report().heard,
                   quiet_since_, world_->loop.last_stall_end()});
     if (world_->loop.now() - heard < most) return;
+    // Whoever only rings may be silent, but is not sent to any longer.
+    if (state_ != State::kEstablished) return media_->Stop();
     Fail(absl::DeadlineExceededError(Cat("nothing came from ", peer_, " for ",
                                          most.us() / 1'000'000, " s")));
   });

@@ -48,6 +48,9 @@ absl::Status UserCall::SendInvite() {
   if (offer) *body = MakeOffer();
   final_due_ = true;
   rseq_ = 0;
+  prack_open_ = false;
+  // Whoever offers anew does not try the last offer again.
+  world_->loop.Cancel(std::exchange(retry_timer_, 0));
   const auto self = Self();
   request_ = world_->requester.Start(
       {.next_hop = std::string(dialog_.NextHop()),
@@ -165,7 +168,8 @@ void UserCall::OnProvisional(const Incoming& in, std::string_view tag) {
     uint32_t* last = &rseq_;
     bool* open = &prack_open_;
     for (Fork& fork : forks_) {
-      if (fork.dialog.remote_tag != tag) continue;
+      // Of a re-INVITE the fork that has the call knows nothing.
+      if (fork.dialog.remote_tag != tag || tag == dialog_.remote_tag) continue;
       last = &fork.rseq;
       open = &fork.prack_open;
     }
@@ -253,6 +257,7 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
     // One fork too many has no early dialog.
     if (const Dialog* const early = DialogOf(tag)) {
       made->local_cseq = std::max(made->local_cseq, early->local_cseq);
+      made->remote_cseq = early->remote_cseq;
       offers_ = *OffersOf(tag);
     }
     dialog_ = *std::move(made);
@@ -275,6 +280,7 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
   SendAck(dialog_, m.cseq(), heard.answer);
   state_ = State::kEstablished;
   if (!heard.media.ok()) return Fail(heard.media);
+  if (!established_) quiet_since_ = world_->loop.now();
   result_ = ResultOf(m);
   glares_ = 0;
   held_before_ = held_;
@@ -283,7 +289,10 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
     (void)Bye({});
     return;
   }
-  if (heard.agreed) heard.media = Begin();
+  // What was agreed while it rang may have been stopped since.
+  if (heard.agreed || (media_ != nullptr && !media_->started())) {
+    heard.media = Begin();
+  }
   if (!heard.media.ok()) return Fail(heard.media);
   const bool again = std::exchange(established_, true);
   TellFinal();

@@ -49,6 +49,10 @@ int Main(int argc, char** argv) {
   std::cout << (json ? ToJson(registration, calls, code).dump(2) + "\n"
                      : ToText(registration, calls))
             << std::flush;
+  if (!std::cout) {
+    std::cerr << "sluicephone: the result could not be written\n";
+    return code == kDone ? kFailed : code;
+  }
   return code;
 }
 

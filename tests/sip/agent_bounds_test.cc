@@ -22,8 +22,6 @@ using ::testing::ElementsAre;
 
 class AgentAcks : public ScriptWorld {
  protected:
-  static constexpr int kAckRepeatsMax = 12;
-  static constexpr size_t kAckedMax = 32;
   // How many ACKs are the answer to one more copy of that 2xx.
   size_t AcksTo(const std::string& ok) {
     const size_t before = peer_.Count("ACK");
@@ -35,7 +33,7 @@ class AgentAcks : public ScriptWorld {
 
 TEST_F(AgentAcks, AreRepeatedForEachCopyOfTheAnswerButNotForEver) {
   Establish(Told());
-  for (int i = 0; i < kAckRepeatsMax; ++i) {
+  for (int i = 0; i < UserCall::kAckRepeatsMax; ++i) {
     EXPECT_EQ(AcksTo(answer_), 1u) << i;
   }
   EXPECT_EQ(peer_.Last("ACK"), ack_);  // the same octets (13.2.2.4)
@@ -52,7 +50,7 @@ TEST_F(AgentAcks, AreRepeatedForEachCopyOfTheAnswerButNotForEver) {
 TEST_F(AgentAcks, OfSoManyAnswersOfACallAreKeptAndTheOldestGoes) {
   Establish(Told());
   std::vector<std::string> answers{answer_};
-  while (answers.size() < kAckedMax) {
+  while (answers.size() < UserCall::kAckedMax) {
     ASSERT_TRUE(call_->Reinvite().ok());
     answers.push_back(peer_.WriteAnswer(Hear("INVITE", answers.size() - 1), 200,
                                         {.body = SdpAt(30'000)}));
@@ -94,7 +92,8 @@ TEST_F(AgentRedirects, SoManyContactsOfAllAreTried) {
 
 class AgentRegistration : public ScriptWorld {
  protected:
-  static constexpr int64_t kBriefestWait = 20, kLongestWait = 86'400;
+  static constexpr int64_t kBriefestWait = Registration::kBriefestWait;
+  static constexpr int64_t kLongestWait = Registration::kLongestWait;
 
   AgentRegistration() {
     Simple::Options options = OptionsOf("me");
@@ -129,14 +128,13 @@ TEST_F(AgentRegistration, IsNotMadeAStormByWhoGrantsASecond) {
   Register(600);
   Answer(0, 200, "Expires: 1\r\n");
   EXPECT_THAT(heard_, ElementsAre("granted 1"));
-  // As if it had been the briefest that is believed: three quarters of it.
-  RunFor(Micros::Millis(kBriefestWait * 750 - 100));
+  RunFor(Micros::Millis(kBriefestWait * 1'000 - 100));
   EXPECT_EQ(Asked(), 1u);
   RunFor(Micros::Millis(200));
   EXPECT_EQ(Asked(), 2u);
-  // What is longer is kept.
-  Answer(1, 200, Cat("Expires: ", kBriefestWait + 4, "\r\n"));
-  RunFor(Micros::Millis(kBriefestWait * 750 + 2'900));
+  // Where there is time, three quarters of it.
+  Answer(1, 200, Cat("Expires: ", 4 * kBriefestWait, "\r\n"));
+  RunFor(Micros::Millis(kBriefestWait * 3'000 - 100));
   EXPECT_EQ(Asked(), 2u);
   RunFor(Micros::Millis(200));
   EXPECT_EQ(Asked(), 3u);

@@ -63,7 +63,7 @@ class Party {
     EXPECT_TRUE(sent.ok()) << sent;
   }
   const std::vector<Heard>& heard() const { return heard_; }
-  size_t Heard(uint8_t octet) const {
+  size_t Count(uint8_t octet) const {
     return static_cast<size_t>(
         std::count_if(heard_.begin(), heard_.end(),
                       [&](const auto& h) { return h.first == octet; }));
@@ -72,7 +72,7 @@ class Party {
 
  private:
   std::unique_ptr<net::DatagramSocket> socket_;
-  std::vector<struct Heard> heard_;
+  std::vector<Heard> heard_;
   uint32_t timestamp_ = 1'000'000;
   uint16_t sequence_ = 0;
 };
@@ -244,26 +244,26 @@ TEST_F(AgentEcho, IsNotFasterThanSpeechButForTwoSeconds) {
   }
   Settle();
   EXPECT_EQ(media.received().packets, 2 * kAhead);
-  EXPECT_EQ(party_.Heard(1), kAhead + 1);
+  EXPECT_EQ(party_.Count(1), kAhead + 1);
   // As time goes on there is room for as much as time has gone on.
   party_.Forget();
   RunFor(Micros::Millis(100));
   for (size_t i = 0; i < 20; ++i) party_.Say(media);
   Settle();
-  EXPECT_EQ(party_.Heard(1), 5u);
+  EXPECT_EQ(party_.Count(1), 5u);
 }
 
 TEST_F(AgentEcho, IsSilenceAgainWhenNothingCame) {
   rtp::Session& media = Echo();
   RunFor(Micros::Millis(100));
-  EXPECT_GE(party_.Heard(0xff), 4u);
+  EXPECT_GE(party_.Count(0xff), 4u);
   party_.Say(media);
   Settle();
   party_.Forget();
   RunFor(Micros::Millis(190));
   EXPECT_EQ(party_.heard().size(), 0u);
   RunFor(Micros::Millis(100));
-  EXPECT_GE(party_.Heard(0xff), 3u);
+  EXPECT_GE(party_.Count(0xff), 3u);
 }
 
 TEST_F(AgentEcho, TiesItsTimestampsAnewWhenThePeersHaveJumpedByASecond) {

@@ -254,15 +254,14 @@ void UpdateWhileRinging(Course& c) {
   params.rtp_param.codecs = {rtp::Codec::kPcma};
   c.hers_->SetParam(std::move(params));
   bool updated = false;
-  // Not before the PRACK has its answer.
-  EXPECT_TRUE(c.RunUntil([&] {
-    return c.hers_
-        ->Update([&](Call&, const CallResult& r) {
-          updated = true;
-          c.Told(true, "update " + std::to_string(r.code));
-        })
-        .ok();
-  }));
+  // It waits until the PRACK has its answer: overtaken, that would be refused
+  // as out of order (RFC 3261 12.2.2).
+  EXPECT_TRUE(c.hers_
+                  ->Update([&](Call&, const CallResult& r) {
+                    updated = true;
+                    c.Told(true, "update " + std::to_string(r.code));
+                  })
+                  .ok());
   EXPECT_TRUE(c.RunUntil([&] { return updated; }));
   EXPECT_EQ(c.his_->media()->agreed().codec, rtp::Codec::kPcma);
   EXPECT_EQ(c.hers_->media()->agreed().codec, rtp::Codec::kPcma);

@@ -227,6 +227,11 @@ class ScriptWorld : public SimpleWorld {
     ua_ = Make("me", peer_.host());
     peer_.Face(At(*ua_));
   }
+  // The end of what the others still have is told before `told_` goes.
+  ~ScriptWorld() override {
+    if (alice_ != nullptr) alice_->Cleanup();
+    if (bob_ != nullptr) bob_->Cleanup();
+  }
 
   // `params` with callbacks that tell.
   CallParams Told(CallParams params = {}) {

@@ -327,6 +327,15 @@ class InterruptTest(phone_world.Case):
         self.peer.sip.setblocking(False)
         self.assertRaises(BlockingIOError, self.peer.request, "REGISTER")
 
+    def test_says_that_its_result_could_not_be_written(self):
+        with open("/dev/full", "wb") as full:
+            phone = self.talking(out=full)
+        self.interrupt(phone)
+        self.peer.answer(self.peer.request("BYE"), "200 OK")
+        said = phone.stderr.read()
+        self.assertEqual(phone.wait(PATIENCE_S), 1)
+        self.assertIn("the result could not be written", said)
+
     def test_third_ends_it_whatever_it_does(self):
         # It cannot get rid of its result.
         unread, full = os.pipe()

@@ -7,6 +7,7 @@ with nothing between the phones and with sluiced between them.
 Method: phones as processes of their own; octets that are like no others are
 played, and looked for whole in what was recorded."""
 
+import os
 import pathlib
 import re
 import signal
@@ -212,6 +213,21 @@ class DirectTest(phone_world.Case):
             self.heard_all(played, f"bob-{number}.pcmu")
         self.heard_all(played, "alice.pcmu")
         self.heard_all(played, "alice-20.pcmu")
+
+    def test_makes_a_thousand_calls_each_on_a_core_of_its_own(self):
+        """With sound both ways; how much of it is lost is the machine's."""
+        count = 1000
+        bob = self.phone("echo", "--leg", self.leg(), "--count", count)
+        where = f"sip:bob@{bob.at()}"
+        alice = self.phone("call", where, "--leg", self.leg(), "--count", count,
+                           "--tone", 440, "--duration", 5)
+        cores = sorted(os.sched_getaffinity(0))
+        for phone, core in (bob, cores[0]), (alice, cores[-1]):
+            os.sched_setaffinity(phone.process.pid, {core})
+        for phone in alice, bob:
+            result = phone.result()
+            self.assertEqual(result["totals"]["established"], count)
+            self.assertTrue(all(c["received"] for c in result["calls"]))
 
     def test_ends_a_call_in_which_nobody_speaks(self):
         bob, where = self.answering("--silence", 0)

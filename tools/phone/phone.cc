@@ -21,6 +21,8 @@ constexpr Micros kTick = Micros::Millis(50);
 constexpr uint32_t kTicksALine = 20;
 // For the answers to our BYEs, and then once more for the registrar's.
 constexpr Micros kGoodbye = Micros::Seconds(2);
+// Of one call: those beyond are said, and not kept.
+constexpr size_t kDigitsKept = 1'000;
 constexpr int kBusyHere = 486;
 constexpr int kTerminated = 487;
 
@@ -176,7 +178,8 @@ void Phone::OnRegistered(const absl::StatusOr<uint32_t>& expires) {
     screen_.Line(
         Cat("not registered: ", std::string(expires.status().message())));
   }
-  // A refresh that fails is tried again by the library; calls go on.
+  // A refresh that fails is tried again by the library, unless the password is
+  // refused; calls go on.
   if (begun_ || stopping_) return;
   if (!expires.ok()) {
     over_ = true;
@@ -230,7 +233,9 @@ sip::CallParams Phone::Params() {
   params.cb_established = [this](sip::Call& call) { OnEstablished(call); };
   params.cb_dtmf = [this](sip::Call& call, char digit, rtp::DtmfMethod method) {
     Track& track = TrackOf(call);
-    track.record.digits.push_back({digit, method});
+    if (track.record.digits.size() < kDigitsKept) {
+      track.record.digits.push_back({digit, method});
+    }
     Say(track,
         Cat("digit ", std::string(1, digit), " (", OptionName(method), ")"));
   };
