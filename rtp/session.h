@@ -53,7 +53,7 @@ struct SessionOptions {
   // address). Whoever guesses the port first has the call: only where it is
   // needed.
   bool latch = false;
-  // Where it may latch to; null: anywhere.
+  // Where it may latch to, others are strangers; null: anywhere.
   std::function<bool(const Endpoint&)> may_latch{};
   // Digits are looked for in the audio too when somebody listens (OnDtmf).
   bool hear_in_band = true;
@@ -90,7 +90,7 @@ struct SessionDrops {
   uint64_t other_types = 0;  // a payload type that was not agreed
   uint64_t not_agreed = 0;   // came while nothing is to be received
   uint64_t late = 0;         // behind what the sink has got, or twice
-  uint64_t too_fast = 0;     // seconds ahead of the clock
+  uint64_t too_fast = 0;     // seconds ahead of the clock, or of who can dial
   uint64_t unsent = 0;       // ours, that the kernel would not take
 };
 
@@ -156,7 +156,8 @@ class Session {
   absl::Status SendDtmf(std::string_view digits,
                         const DtmfSending& sending = {}, Callback on_sent = {});
   size_t digits_waiting() const;
-  // Each digit once: by event when it begins, by tone when it is certain.
+  // Each digit once: by event when it begins, by tone when it is certain. By
+  // event no more than 25 a second for long; others are too_fast.
   void OnDtmf(std::function<void(char digit, DtmfMethod method)> callback);
 
   // Of what is heard. Its rtt_ms is from RTCP.

@@ -158,7 +158,7 @@ class SessionImpl {
   Codec heard_codec_ = Codec::kPcmu;
   uint32_t heard_ssrc_ = 0;
   uint32_t highest_ = 0;  // extended sequence number (RFC 3550 A.1)
-  Micros digit_due_{};    // not sooner is another one told
+  Micros digit_due_ = Micros() - kDigitsAhead;  // not sooner another is told
   StreamStats books_;
   ReorderWindow window_;
   Timeline timeline_;

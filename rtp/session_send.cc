@@ -161,7 +161,9 @@ void SessionImpl::PlanReport(Micros now) {
 }
 
 void SessionImpl::SendReport(Micros now, bool bye) {
-  if (!options_.rtcp) return;
+  // Who has neither spoken nor heard has nothing to report, and the address is
+  // only what a message says.
+  if (!options_.rtcp || (!heard_ && sent_.packets == reported_packets_)) return;
   Endpoint to = agreed_.remote_rtcp;
   if (to.is_none() || latched_) {
     to = remote();

@@ -74,7 +74,7 @@ class StreamStats {
   void Pause() noexcept;
   void SetRtt(uint32_t rtt_us) noexcept { rtt_us_.Set(rtt_us); }
   StreamQuality Quality() const noexcept;
-  // Of the packets that were counted.
+  // Sequence number of the packets that were counted.
   uint16_t highest() const noexcept { return highest_.Get(); }
 
  private:

@@ -99,8 +99,9 @@ struct CallParams {
   // seeds'). held() does not count it; Call::Hold is the other way.
   bool call_on_hold = false;
   // Silence of the peer for so long ends the call (the seeds' 10 s); 0: never.
-  // Where it owes no sound (it rings, or it holds) 60 s at least, and reports
-  // count; while we hold it may be silent.
+  // Where only we send 60 s at least, and reports count; while either holds it
+  // may be silent. Who only rings is not sent to behind such 60 s, until he
+  // answers.
   Micros rtp_timeout = Micros::Seconds(10);
 
   // ---- calling
@@ -166,10 +167,6 @@ struct CallParams {
 // Thread: the loop's.
 class Call : public std::enable_shared_from_this<Call> {
  public:
-  // OK from what follows means that it is begun; a callback tells how it ended.
-  // FailedPrecondition: the state has no place for it (no call, an offer is
-  // under way, nobody rings). InvalidArgument: an argument is none. The words
-  // say which.
   enum class State : uint8_t {
     kCalling,
     kRinging,
@@ -180,6 +177,11 @@ class Call : public std::enable_shared_from_this<Call> {
   using Done = std::function<void(Call&, const CallResult&)>;
 
   virtual ~Call() = default;
+
+  // OK from what follows means that it is begun; a callback tells how it ended.
+  // FailedPrecondition: the state has no place for it (no call, an offer is
+  // under way, nobody rings). InvalidArgument: an argument is none. The words
+  // say which.
 
   // Example: another codec
   //   bool agreed = false;

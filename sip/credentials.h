@@ -23,7 +23,8 @@ struct Login {
 // Who we are, by realm. Who is asked by a stranger answers a stranger: with one
 // login for all realms whoever can challenge us can try passwords on our answer
 // at home, so by realm is better where the realms are known. To whom a
-// redirection leads, such a login is not shown.
+// redirection leads, such a login is not shown, unless for a realm that asked
+// before; a function decides for itself.
 //
 // Thread: that of its function; a value.
 class Credentials {
@@ -33,8 +34,8 @@ class Credentials {
 
   Credentials() = default;                              // nobody
   Credentials(std::string user, std::string password);  // in every realm
-  explicit Credentials(Map by_realm);  // realms with case, as RFC 7616 3.3
-  explicit Credentials(Lookup lookup);
+  explicit Credentials(Map by_realm);   // realms with case, as RFC 7616 3.3
+  explicit Credentials(Lookup lookup);  // counts as by realm
   std::optional<Login> Find(std::string_view realm) const;
   bool empty() const { return !lookup_; }  // nobody, anywhere
   bool in_every_realm() const { return in_every_realm_; }

@@ -21,7 +21,8 @@ namespace sluice::sip {
 // Thread: the loop's. Borrows loop and requester.
 class Registration {
  public:
-  // Seconds. A failed one is tried again after so long, or as long as it says.
+  // Seconds. A failed one is tried again after so long, or later if it says so
+  // (Retry-After), but for PermissionDenied.
   static constexpr int64_t kRetryAfter = 30;
   // What a registrar may make of us: neither a storm nor a promise for years.
   static constexpr int64_t kBriefestWait = 5, kLongestWait = 86'400;
@@ -38,7 +39,7 @@ class Registration {
   };
   // The seconds that were granted. The error has its code: PermissionDenied
   // (401, 403, 407), NotFound (404), DeadlineExceeded (408), Unavailable (503,
-  // no way there), else Aborted.
+  // no way there), else Aborted (also where no time was granted).
   using Done = std::function<void(const absl::StatusOr<uint32_t>&)>;
 
   Registration(net::EventLoop& loop, Requester& requester, Plan plan);
@@ -66,9 +67,9 @@ class Registration {
   Challenges challenges_;
   uint32_t expires_ = 0;
   bool refresh_ = false;
-  bool briefer_ = false;  // 423 has been answered
-  int64_t retry_after_ = kRetryAfter;
-  std::string contact_{};  // as sent
+  bool briefer_ = false;               // 423 has been answered
+  int64_t retry_after_ = kRetryAfter;  // seconds
+  std::string contact_{};              // as sent
   Done done_;
   Requester::Id request_ = 0;
   net::EventLoop::TimerId timer_ = 0;

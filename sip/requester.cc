@@ -132,6 +132,7 @@ bool Requester::PreferStream(Request& request, size_t octets) const {
   const auto& proxy = way.leg->outgoing_proxy;
   if (octets <= kDatagramMax || request.by_stream || request.by_udp ||
       (proxy && NamesUdp(*proxy)) ||
+      datagram_only_.contains(way.destination.address) ||
       way.destination.transport != Transport::kUdp ||
       way.leg->Find(Transport::kTcp, way.destination.address.ip.is_v4()) ==
           nullptr) {
@@ -181,6 +182,11 @@ void Requester::OnFailed(Id id, int code) {
   if (request == nullptr) return;
   request->transaction = 0;
   if (request->cancelled) return Fail(id, 487, "Request Terminated");
+  if (const Destination& to = request->ways[request->way].destination;
+      request->by_stream && to.transport == Transport::kTcp &&
+      datagram_only_.size() < kDatagramOnlyMax) {
+    datagram_only_.insert(to.address);
+  }
   if (request->way + 1 < request->ways.size()) {
     ++request->way;
     return Send(id);
@@ -226,14 +232,24 @@ void Requester::OnResponse(Id id, const Incoming& in) {
   if (!request->cancelled) {
     if ((status == 401 || status == 407) &&
         request->plan.challenges != nullptr &&
-        request->plan.challenges->Take(in.message, request->plan.credentials,
-                                       request->redirects > 0)) {
+        request->plan.challenges->Take(
+            in.message, request->plan.credentials,
+            request->plan.redirected || request->redirects > 0)) {
       request->bare = false;
       return Send(id);
     }
-    if (status == 503 && request->way + 1 < request->ways.size()) {
-      ++request->way;
-      return Send(id);
+    if (status == 503) {
+      // By another transport the same one would say the same.
+      const Endpoint here = request->ways[request->way].destination.address;
+      size_t next = request->way + 1;
+      while (next < request->ways.size() &&
+             request->ways[next].destination.address == here) {
+        ++next;
+      }
+      if (next < request->ways.size()) {
+        request->way = next;
+        return Send(id);
+      }
     }
     if (request->plan.follow && status < 400 &&
         Redirect(*request, in.message) && NextContact(id)) {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "base/net/event_loop.h"
 #include "sip/credentials.h"
 #include "sip/handler.h"
@@ -37,7 +38,7 @@ class Requester {
   // Of one request, all of its redirections together.
   static constexpr int kRedirectsMax = 5;
   static constexpr size_t kContactsMax = 10;
-  static constexpr size_t kDatagramMax = 1'300;  // octets
+  static constexpr size_t kDatagramMax = 1'300;  // octets of a request
 
   // One sending of it.
   struct Attempt {
@@ -58,7 +59,10 @@ class Requester {
     // request.
     Challenges* challenges = nullptr;
     bool follow = false;  // redirections
+    // Somebody else than the user has said who is asked (8.1.3.4).
+    bool redirected = false;
     // The request for one sending of it. Each is a new one: its CSeq rises.
+    // What turns out long for a datagram is thrown away, and asked for again.
     std::function<OutgoingRequest(const Attempt&)> write{};
     // What is not dealt with here: 1xx, and final answers; of an INVITE each
     // 2xx there is (RFC 3261 13.2.2.4).
@@ -109,6 +113,9 @@ class Requester {
   Transactions& transactions_;
   Id last_ = 0;
   absl::flat_hash_map<Id, std::shared_ptr<Request>> requests_;
+  // Where no stream was made.
+  static constexpr size_t kDatagramOnlyMax = 1'024;
+  absl::flat_hash_set<Endpoint> datagram_only_;
 };
 
 }  // namespace sluice::sip

@@ -72,6 +72,7 @@ class Simple {
     net::EventLoop* loop = nullptr;  // borrowed; null: its own
     std::string user_agent = "Sluice";
     TransactionTimers timers{};
+    // Each takes two descriptors: for many the program raises RLIMIT_NOFILE.
     size_t calls_max = 1'000;
     // RTP ports of the calls, of which the first is even.
     std::pair<uint16_t, uint16_t> rtp_ports{2000, 12000};
@@ -115,7 +116,9 @@ class Simple {
     std::string registrar{}, from{}, contact{}, leg{};  // "" : of Options
     std::optional<Credentials> auth{};
     uint32_t expires = 900;  // seconds asked for; 0: removes
-    // Registers again before it ends, until Cleanup() or expires = 0.
+    // Registers again before it ends, until Cleanup(), expires = 0 or a refused
+    // password (PermissionDenied). What failed is tried again in 30 s, or later
+    // where the registrar says so.
     bool refresh = false;
     // Each answer that is final; none: Register() waits for the first.
     std::function<void(const absl::StatusOr<uint32_t>&)> cb_final{};
@@ -229,7 +232,8 @@ class Simple {
   //               .call = {.init_media = Rtp::MediaRecvEcho()}});
   //   ua->Loop(Micros::Seconds(60), {&over});
   //
-  // From here on calls are taken, on all legs. Does not wait.
+  // From here on calls are taken, on all legs. Does not wait. 486 beyond
+  // calls_max, 503 and 513 for what would be too much to keep.
   virtual absl::Status Listen(ListenArgs args) = 0;
 
   // ---- stations of a chain. Each stands in force on all legs alone as soon as
@@ -306,12 +310,12 @@ class Simple {
   //   ua->Loop();
   //
   // Turns the loop until one of `stop` is true (true is returned), `timeout` is
-  // over, or Stop().
+  // over (0: never), or Stop(). In a callback: false at once, and Error().
   virtual bool Loop(Micros timeout,
                     std::initializer_list<const bool*> stop) = 0;
   bool Loop() { return Loop(Micros(), {}); }  // until Stop()
-  // Ends the Loop() that runs, or the next one. Any thread, also in a signal
-  // handler.
+  // Ends the Loop() that runs, or the next one; one that ends by itself has
+  // used it up. Any thread, also in a signal handler.
   virtual void Stop() = 0;
   // Example: three times, and no more
   //   int times = 0;
@@ -324,7 +328,8 @@ class Simple {
   //   }, Micros::Millis(10));
   //   ua->Loop(Micros::Seconds(60), {&thrice});
   //
-  // First after `when`, then every `repeat` (0: once). For CancelTimer.
+  // First after `when`, then every `repeat` (0: once). For CancelTimer; 0
+  // behind Cleanup().
   virtual uint64_t AddTimer(Micros when, std::function<void()> callback,
                             Micros repeat = {}) = 0;
   virtual void CancelTimer(uint64_t timer) = 0;

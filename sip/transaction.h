@@ -124,8 +124,8 @@ class ServerTransaction {
     bool trying = false;   // 100 Trying, which is now the last response: an
                            // INVITE whose user said nothing for kTryingAfter
     bool pass = false;     // the ACK of a 2xx goes to the user
-    bool timeout = false;  // H: the user hears that no ACK came
-    bool failed = false;   // the transport's error goes to the user
+    bool timeout = false;  // H: no ACK came
+    bool failed = false;   // the transport's error
     friend constexpr bool operator==(const Does&, const Does&) = default;
   };
 
@@ -142,9 +142,9 @@ class ServerTransaction {
   Does Respond(int status, Micros now);
   // Like the client's.
   Does OnTime(Micros now);
-  // A response could not be sent. INVITE: the user hears of it and the state
-  // stays, so that repeats are not taken for new calls (RFC 6026 7.1); others
-  // end (17.2.4).
+  // A response could not be sent. INVITE: the state stays, so that repeats are
+  // not taken for new calls (RFC 6026 7.1); others end (17.2.4). Our users do
+  // nothing about either: who has answered waits for an ACK of his own.
   Does OnTransportError(Micros now);
   Micros due() const;
   State state() const { return state_; }

@@ -308,12 +308,14 @@ Transactions::Id Transactions::Accept(const Incoming& in,
                                       std::string_view to_tag) {
   if (servers_.size() >= kMax || server_octets_ >= kServerOctetsMax) return 0;
   const Message& m = in.message;
+  Dispatcher::Owed owed = dispatcher_.Owe(in, to_tag);
+  if (owed.headers.size() > kAnswerHeadersMax) return 0;
   auto server = std::make_unique<Server>(
       Server{.id = ++last_,
              .machine = ServerTransaction(m.method() == Method::kInvite,
                                           in.from.transport != Transport::kUdp,
                                           timers_, loop_.now()),
-             .owed = dispatcher_.Owe(in, to_tag),
+             .owed = std::move(owed),
              .key = RequestKey(m, m.method_text())});
   Server* const s = server.get();
   server_octets_ += s->owed.headers.size();

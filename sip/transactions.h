@@ -46,6 +46,8 @@ class Transactions {
   static constexpr size_t kMax = 65'536;  // of ours, and of others' as many
   // What is kept to answer others.
   static constexpr size_t kServerOctetsMax = 64 * 1024 * 1024;
+  // Octets of Via, From, To, Call-ID, CSeq: what of an answer is the asker's.
+  static constexpr size_t kAnswerHeadersMax = 4'096;
 
   struct ClientUser {
     std::function<void(const Incoming& response)> response{};
@@ -80,8 +82,9 @@ class Transactions {
   // A response to a request of ours; a request that we have, again; the ACK of
   // a failure. What is left is not known here.
   Handler::Handled Receive(const Incoming& in);
-  // The transaction of a request that Receive did not know. 0 at kMax.
-  // `to_tag`: of all responses, where the request has none.
+  // The transaction of a request that Receive did not know. 0 at kMax and
+  // beyond kAnswerHeadersMax. `to_tag`: of all responses, where the request has
+  // none.
   Id Accept(const Incoming& in, std::string_view to_tag);
   // Whether it was sent: false for a second final answer, and when it is gone.
   // `headers`: whole lines, Content-Type among them.
@@ -90,7 +93,8 @@ class Transactions {
   // The INVITE that a CANCEL is about; 0: none (481).
   Id InviteOf(const Incoming& cancel) const;
 
-  // Strangers have half of it: a BYE of a call that is up is answered however
+  // Whether others have half of kMax or kServerOctetsMax. To be asked before
+  // the Accept of a new call: so a BYE of one that is up is answered however
   // many INVITEs there are.
   bool crowded() const {
     return servers_.size() >= kMax / 2 ||

@@ -285,8 +285,7 @@ Handler::Handled UserAgent::OnNewCall(Incoming& in) {
   if (calls_.size() >= options_.calls_max) return answer(486);
   if (transactions_->crowded()) return answer(503);
   // It may be from nobody, and the answer is said again and again.
-  if (in.from.transport == Transport::kUdp &&
-      dispatcher.Owe(in).headers.size() > kAnswerHeadersMax) {
+  if (dispatcher.Owe(in).headers.size() > Transactions::kAnswerHeadersMax) {
     return answer(513);
   }
   // What could never be a call is answered without keeping anything of it.
@@ -518,8 +517,9 @@ uint64_t UserAgent::AddTimer(Micros when, std::function<void()> callback,
 void UserAgent::CancelTimer(uint64_t timer) {
   const auto it = timers_.find(timer);
   if (it == timers_.end()) return;
-  loop_.Cancel(it->second);
+  const net::EventLoop::TimerId id = it->second;
   timers_.erase(it);
+  loop_.Cancel(id);
 }
 
 std::vector<std::string> UserAgent::Listening() const {
@@ -548,8 +548,8 @@ void UserAgent::Cleanup() {
 void UserAgent::LetGo() {
   going_ = true;
   loop_.Cancel(std::exchange(cleanup_timer_, 0));
-  for (const auto& [timer, id] : timers_) loop_.Cancel(id);
-  timers_.clear();
+  // What their callbacks hold may cancel others.
+  for (const auto& [timer, id] : std::exchange(timers_, {})) loop_.Cancel(id);
   registrations_.clear();
   if (world_ != nullptr) {
     // Calls that only the program holds, too. What they are told may let go of

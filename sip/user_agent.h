@@ -56,9 +56,6 @@ class UserAgent final : public Simple {
   net::EventLoop& loop() override { return loop_; }
 
  private:
-  // Octets of Via, From, To: what of a datagram's answer is the caller's.
-  static constexpr size_t kAnswerHeadersMax = 4'096;
-
   // A handler that is a function of ours.
   class Station final : public Handler {
    public:

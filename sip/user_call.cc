@@ -75,6 +75,7 @@ void UserCall::Release() {
   auto cleanup = std::move(params_.cb_cleanup);
   params_ = {};
   params_.cb_cleanup = std::move(cleanup);
+  const auto untold = std::exchange(waiting_, {});
   End();
   Finish();
   media_.reset();
@@ -137,6 +138,8 @@ void UserCall::SetParam(CallParams params) {
     if (world_ != nullptr) world_->error(bad);
     return;
   }
+  // Nobody will be told anything any more.
+  if (finished_) return;
   // Whoever has described his media himself may want ours from now on.
   std::string described = std::exchange(params_, std::move(params)).sdp;
   if (world_ != nullptr && leg_ != nullptr && state_ != State::kEnded) {
@@ -145,7 +148,7 @@ void UserCall::SetParam(CallParams params) {
       world_->error(opened);
     }
   }
-  if (begun_) HearDigits();
+  if (begun_ && media_ != nullptr) HearDigits();
   begun_ = begun_ && !params_.init_media;
 }
 
@@ -174,9 +177,10 @@ std::string_view UserCall::PartyTag() const {
 }
 
 bool UserCall::PrackOpen(std::string_view tag) const {
-  return std::any_of(forks_.begin(), forks_.end(), [&](const Fork& fork) {
-    return fork.dialog.remote_tag == tag && fork.prack_open;
-  });
+  return (tag == dialog_.remote_tag && prack_open_) ||
+         std::any_of(forks_.begin(), forks_.end(), [&](const Fork& fork) {
+           return fork.dialog.remote_tag == tag && fork.prack_open;
+         });
 }
 
 void UserCall::SendWaiting() {
@@ -200,10 +204,11 @@ void UserCall::SendInside(const Dialog& dialog, Inside inside) {
   // It lives as long as what it has asked.
   const auto self = Self();
   // 12.2.1.2: there is no dialog there any more.
-  const auto gone = [this, self, method = shared->method](int code,
-                                                          std::string reason) {
+  const auto gone = [this, self, method = shared->method,
+                     tag = dialog.remote_tag](int code, std::string reason) {
+    // Nor is it the call's end that a fork is gone which has lost it.
     if ((code != 481 && code != 408) || method == "BYE" ||
-        state_ != State::kEstablished) {
+        state_ != State::kEstablished || tag != dialog_.remote_tag) {
       return;
     }
     result_ = {.code = code, .reason = std::move(reason)};
@@ -218,6 +223,7 @@ void UserCall::SendInside(const Dialog& dialog, Inside inside) {
        .leg = leg_,
        .credentials = credentials(),
        .challenges = &challenges_,
+       .redirected = redirected_,
        .write =
            [this, self, shared,
             copy = dialog](const Requester::Attempt& attempt) {

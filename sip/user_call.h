@@ -96,21 +96,20 @@ class UserCall final : public Call {
     // Who we are may still be asked, by what crossed the end.
     params_ = CallParams{.auth = std::move(params_.auth)};
   }
+  // InvalidArgument names the parameter.
+  static absl::Status CheckParams(const CallParams& params);
   // Why an INVITE without a dialog is none that could be answered; nullopt: it
   // is one.
   struct Judgement {
     int code = 0;
     std::string headers{};
   };
-  // InvalidArgument names the parameter.
-  static absl::Status CheckParams(const CallParams& params);
   static std::optional<Judgement> Judge(const Message& invite,
                                         const CallParams& params);
 
   const std::string& local_tag() const { return dialog_.local_tag; }
   // Of the party that called.
   const std::string& caller_tag() const { return caller_tag_; }
-  Transactions::Id invite_server() const { return server_; }
 
   absl::Status Reinvite(const CallParams& params) override;
   absl::Status Reinvite() override;
@@ -281,6 +280,7 @@ class UserCall final : public Call {
   // Outgoing INVITE.
   Requester::Id request_ = 0;
   std::string invite_credentials_{};  // its ACK has the same (22.1)
+  bool redirected_ = false;           // its INVITE: who asks us is anybody
   std::vector<Fork> forks_{};
   // Behind the PRACK of an early dialog, by its tag.
   std::vector<std::pair<std::string, Inside>> waiting_{};
@@ -323,6 +323,7 @@ class UserCall final : public Call {
   AudioOurs ours_before_{};
   AudioAgreed agreed_{};
   std::string description_{};  // of ours, agreed on
+  bool described_ = false;     // our last offer is the program's own
   uint64_t version_ = 0, session_id_ = 0;
   bool held_ = false, held_before_ = false;
   bool begun_ = false;  // init_media has been called

@@ -12,7 +12,8 @@ namespace {
 
 // How often silence of the peer is looked for.
 constexpr Micros kWatchEvery = Micros::Seconds(1);
-// Where only we speak, or it still rings: RTCP comes every 5 s or so.
+// Where only we speak: RTCP comes every 5 s or so. Where it still rings only
+// the sending ends.
 constexpr Micros kQuietPeerMax = Micros::Seconds(60);
 
 std::vector<rtp::Codec> CodecsOf(const CallParams::RtpParam& param) {
@@ -84,7 +85,8 @@ AudioOurs UserCall::OursNow() {
 }
 
 std::string UserCall::MakeOffer() {
-  if (!params_.sdp.empty()) return params_.sdp;
+  described_ = !params_.sdp.empty();
+  if (described_) return params_.sdp;
   ours_before_ = ours_;
   ours_ = OursNow();
   return MakeAudioOffer(ours_);
@@ -109,7 +111,8 @@ std::optional<std::string> UserCall::MakeAnswer(std::string_view offer,
 }
 
 absl::Status UserCall::TakeAnswer(std::string_view answer) {
-  if (!params_.sdp.empty()) return absl::OkStatus();
+  // To what was offered, whatever the parameters are now.
+  if (described_) return absl::OkStatus();
   ASSIGN_OR_RETURN(const AudioAgreed agreed, ReadAudioAnswer(ours_, answer));
   description_ = MakeAudioOffer(ours_);
   agreed_ = agreed;
@@ -216,7 +219,13 @@ void UserCall::WatchMedia() {
                   quiet_since_, world_->loop.last_stall_end()});
     if (world_->loop.now() - heard < most) return;
     // Whoever only rings may be silent, but is not sent to any longer.
-    if (state_ != State::kEstablished) return media_->Stop();
+    if (state_ != State::kEstablished) {
+      rtp::Agreed quiet = media_->agreed();
+      if (!media_->started() || !std::exchange(quiet.send, false)) return;
+      const absl::Status said = media_->Start(quiet);
+      if (!said.ok()) world_->error(said);
+      return;
+    }
     Fail(absl::DeadlineExceededError(Cat("nothing came from ", peer_, " for ",
                                          most.us() / 1'000'000, " s")));
   });

@@ -61,6 +61,7 @@ absl::Status UserCall::SendInvite() {
        .credentials = credentials(),
        .challenges = &challenges_,
        .follow = first && params_.follow_redirects,
+       .redirected = redirected_,
        .write =
            [this, self, body](const Requester::Attempt& attempt) {
              return WriteInvite(attempt, *body);
@@ -89,6 +90,7 @@ OutgoingRequest UserCall::WriteInvite(const Requester::Attempt& attempt,
   ++dialog_.local_cseq;
   if (dialog_.remote_tag.empty()) base_ = dialog_;
   invite_credentials_ = attempt.credentials;
+  redirected_ |= !attempt.uri.empty() || !attempt.route.empty();
   std::string headers;
   if (!attempt.route.empty()) {
     Append(&headers, "Route: ", attempt.route, "\r\n");
@@ -149,6 +151,7 @@ void UserCall::OnInviteResponse(const Incoming& in, bool first) {
 
 // Nobody can be told that we are not content: he gives up without an ACK.
 void UserCall::EndNameless() {
+  if (state_ == State::kEnded) return;
   result_ = {.code = 500, .reason = "the answer names nobody to speak with"};
   error_ = absl::AbortedError(result_.reason);
   world_->error(error_);
@@ -289,8 +292,8 @@ void UserCall::OnAnswered(const Incoming& in, bool first) {
     (void)Bye({});
     return;
   }
-  // What was agreed while it rang may have been stopped since.
-  if (heard.agreed || (media_ != nullptr && !media_->started())) {
+  // What was agreed while it rang may have fallen silent since.
+  if (heard.agreed || !established_) {
     heard.media = Begin();
   }
   if (!heard.media.ok()) return Fail(heard.media);
@@ -313,12 +316,16 @@ void UserCall::OnInviteFailed(const CallResult& result) {
   }
   // Within a dialog: it stands as it was (14.1), but for these.
   if (result.code == 491 && ++glares_ <= kGlaresMax) {
-    retry_timer_ = world_->loop.After(GlarePause(!incoming_), [this, keep] {
-      retry_timer_ = 0;
-      if (state_ == State::kEstablished && !Reinvite().ok()) TellFinal();
-    });
+    retry_timer_ = world_->loop.After(
+        GlarePause(!incoming_), [this, keep, again = result] {
+          retry_timer_ = 0;
+          if (state_ != State::kEstablished || Reinvite().ok()) return;
+          // Theirs is under way: once more, or it is 491 for good.
+          OnInviteFailed(again);
+        });
     return;
   }
+  glares_ = 0;
   held_ = held_before_;
   result_ = result;
   if (result.code == 481 || result.code == 408) {

@@ -7,6 +7,7 @@
 #include <iostream>
 #include <string>
 
+#include "control/process.h"
 #include "tools/ctl/text.h"
 #include "tools/phone/command.h"
 #include "tools/phone/interrupt.h"
@@ -33,6 +34,8 @@ int Main(int argc, char** argv) {
   }
   options.role = RoleOf(app);
   const bool json = options.output == "json";
+  // A call has two, and many systems begin with 1,024.
+  control::RaiseDescriptorLimit(0);
   // Before the first socket: an interrupt always ends in good order.
   auto interrupt = Interrupt::Catch();
   if (!interrupt.ok()) return Trouble(interrupt.status());

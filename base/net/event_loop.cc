@@ -120,6 +120,8 @@ void EventLoop::Cancel(TimerId id) {
   const auto found = timers_.find(id);
   if (found == timers_.end()) return;
   wheel_.Cancel(found->second.in_wheel);
+  // Goes last: what it holds may cancel, too.
+  const Task gone = std::move(found->second.task);
   timers_.erase(found);
 }
 

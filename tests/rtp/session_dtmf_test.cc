@@ -143,6 +143,34 @@ TEST_F(SessionDtmfTest, OnePacketOfAnEventIsEnoughAndTwiceIsOnce) {
   }
 }
 
+// Whatever the packets say.
+TEST_F(SessionDtmfTest, EventsAreToldNoFasterThanDigitsAreDialled) {
+  Connect(kEvents);
+  uint16_t number = 0;
+  const auto dial = [&](int count) {
+    const size_t before = digits_.size();
+    for (int i = 0; i < count; ++i) {
+      ++number;
+      road_.Send(
+          b_->port(),
+          MakeRtp({.ssrc = 7, .timestamp = number * 400u, .sequence = number},
+                  kEvents, {5, 0x8a, 400 >> 8, 400 & 0xff}));
+      if (i % 8 == 7) world_.Settle();
+    }
+    world_.Settle();
+    return digits_.size() - before;
+  };
+  // So many a road may hold up and bring at once.
+  EXPECT_EQ(dial(200), 33u);
+  EXPECT_EQ(b_->drops().too_fast, 167u);
+  // From then on 25 a second.
+  world_.time = world_.time + Micros::Seconds(1);
+  EXPECT_EQ(dial(200), 25u);
+  // A quiet hour does not save up more than that.
+  world_.time = world_.time + Micros::Seconds(3'600);
+  EXPECT_EQ(dial(200), 33u);
+}
+
 TEST_F(SessionDtmfTest, WithoutEventsDigitsGoInBandOrAreRefused) {
   Connect(0);
   EXPECT_EQ(a_->SendDtmf("1", {.fall_back = false}).code(),

@@ -154,6 +154,37 @@ TEST_F(SessionPeerTest, AnEchoBeginsBehindTheSilenceBeforeIt) {
       160u);
 }
 
+// An hour of silence is no leave to send an hour at once.
+TEST_F(SessionPeerTest, AnEchosUnusedTimeIsGone) {
+  session_->SetEcho(true);
+  int number = 0;
+  // How many of so many come back, which all are sent at this moment.
+  const auto echoes = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      peer_.Send(session_->port(),
+                 MakeRtp({.ssrc = 7,
+                          .timestamp = static_cast<uint32_t>(160 * ++number),
+                          .sequence = static_cast<uint16_t>(number)},
+                         0, Octets(160, 1)));
+      if (i % 8 == 7) world_.Settle();
+    }
+    world_.Settle();
+    int back = 0;
+    for (const RawPacket& packet : peer_.Take()) {
+      back += packet.payload == Runs({1});
+    }
+    return back;
+  };
+  EXPECT_EQ(echoes(1), 1);
+  world_.time = world_.time + Micros::Seconds(3'600);
+  // Two seconds ahead of the clock and the packet that gets there.
+  EXPECT_EQ(echoes(200), 101);
+  EXPECT_EQ(echoes(1), 0);
+  // A second brings a second's.
+  world_.time = world_.time + Micros::Seconds(1);
+  EXPECT_EQ(echoes(200), 50);
+}
+
 TEST_F(SessionPeerTest, NothingIsHeardBetweenStopAndStart) {
   session_->Stop();
   Send(1);

@@ -96,6 +96,12 @@ TEST_F(RtcpPeerTest, ReportsEverySoOftenAndSaysGoodbye) {
 
 TEST_F(RtcpPeerTest, WhoSendsNothingSendsReceiverReports) {
   ASSERT_TRUE(Start(false).ok());
+  // Before it has heard anything it has nothing to say.
+  world_.Advance(Micros::Seconds(20));
+  EXPECT_TRUE(rtcp_.TakeRaw().empty());
+  rtp_.Send(
+      session_->port(),
+      MakeRtp({.ssrc = 7, .timestamp = 0, .sequence = 1}, 0, Octets(160, 1)));
   world_.Advance(Micros::Seconds(20));
   const std::vector<Octets> reports = rtcp_.TakeRaw();
   ASSERT_FALSE(reports.empty());
@@ -128,6 +134,44 @@ TEST_F(RtcpPeerTest, StrangersAndRubbishChangeNothing) {
   EXPECT_EQ(session_->peer_report().fraction_lost, 0.5);
   EXPECT_EQ(session_->peer_report().packets_lost, -3);
   EXPECT_EQ(session_->peer_report().rtt_ms, 0);
+}
+
+// RFC 3550 A.1: two in a row are believed, one is not; and a wrap is counted.
+TEST_F(RtcpPeerTest, AWildSequenceNumberIsNotReported) {
+  ASSERT_TRUE(Start(false).ok());
+  const auto say = [&](std::initializer_list<int> numbers) {
+    for (const int n : numbers) {
+      rtp_.Send(
+          session_->port(),
+          MakeRtp(
+              {.ssrc = 7, .timestamp = 0, .sequence = static_cast<uint16_t>(n)},
+              0, Octets(160, 1)));
+    }
+    world_.Settle();
+  };
+  // The extended highest sequence number of the next report.
+  const auto reported = [&] {
+    rtcp_.TakeRaw();
+    world_.Advance(Micros::Seconds(7));
+    const std::vector<Octets> reports = rtcp_.TakeRaw();
+    // Of an RR's first block (6.4.2).
+    constexpr size_t kAt = 8 + 8;
+    if (reports.empty() || !HasType(reports.back(), kRr) ||
+        reports.back().size() < kAt + 4) {
+      ADD_FAILURE() << "no report";
+      return uint32_t{0};
+    }
+    uint32_t highest = 0;
+    for (size_t i = 0; i < 4; ++i)
+      highest = highest << 8 | reports.back()[kAt + i];
+    return highest;
+  };
+  say({65'530, 65'531, 30'000, 65'532});
+  EXPECT_EQ(reported(), 65'532u);
+  say({65'535, 2, 1});
+  EXPECT_EQ(reported(), 65'536u + 2);
+  say({20'000, 3, 20'000, 20'001});
+  EXPECT_EQ(reported(), 65'536u + 20'001);
 }
 
 TEST_F(RtcpPeerTest, NoneIsSentWhereNoneIsWanted) {

@@ -150,22 +150,5 @@ TEST_F(AgentRegistration, PromisesNoMoreThanItsLongest) {
   EXPECT_EQ(Value(Hear("REGISTER", 2), HeaderId::kExpires), Cat(kLongestWait));
 }
 
-TEST_F(AgentRegistration, IsSentAwayForNoLongerThanItsLongest) {
-  Register(600);
-  Answer(0, 503, "Retry-After: 4294967295\r\n");
-  EXPECT_THAT(heard_, ElementsAre("503 Why"));
-  RunFor(Micros::Seconds(kLongestWait - 60), Micros::Seconds(60));
-  EXPECT_EQ(Asked(), 1u);
-  RunFor(Micros::Seconds(61), Micros::Seconds(1));
-  EXPECT_GE(Asked(), 2u);
-  // A wish that can be had is granted.
-  Answer(Asked() - 1, 503, "Retry-After: 100 (a pause);duration=3\r\n");
-  const size_t before = Asked();
-  RunFor(Micros::Seconds(98), Micros::Millis(100));
-  EXPECT_EQ(Asked(), before);
-  RunFor(Micros::Seconds(3), Micros::Millis(100));
-  EXPECT_GT(Asked(), before);
-}
-
 }  // namespace
 }  // namespace sluice::sip

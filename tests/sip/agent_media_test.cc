@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "rtp/packet.h"
 #include "sip/rtp.h"
+#include "tests/sip/rtp_party.h"
 #include "tests/sip/scripted_peer.h"
 
 // What the parameters of a call make of its sound, as a party hears it that is
@@ -25,62 +25,10 @@ using ::testing::Not;
 constexpr std::string_view kNowhere = "c=IN IP4 0.0.0.0\r\n";
 constexpr std::string_view kHere = "c=IN IP4 127.0.0.1\r\n";
 
-// A socket that speaks PCMU when it is told to, and keeps what it hears.
-class Party {
- public:
-  struct Heard {
-    uint32_t timestamp = 0;
-    uint8_t first = 0;  // octet of its payload
-  };
-
-  explicit Party(net::EventLoop& loop, std::string_view ip = "127.0.0.1") {
-    auto fd = net::OpenUdp(*Endpoint::Parse(Cat(ip, ":0")), {});
-    EXPECT_TRUE(fd.ok()) << fd.status();
-    auto socket = net::DatagramSocket::Create(
-        loop, *std::move(fd), [this](const Endpoint&, std::string_view octets) {
-          const std::span packet(
-              reinterpret_cast<const uint8_t*>(octets.data()), octets.size());
-          const auto header = rtp::ParseRtp(packet);
-          ASSERT_TRUE(header && octets.size() > rtp::kRtpHeaderBytes);
-          heard_.push_back({.timestamp = header->timestamp,
-                            .first = packet[rtp::kRtpHeaderBytes]});
-        });
-    EXPECT_TRUE(socket.ok()) << socket.status();
-    socket_ = *std::move(socket);
-  }
-  int port() const { return socket_->local().port.host(); }
-  // 20 ms whose octets are all `octet`, `gap` samples behind the last.
-  void Say(rtp::Session& to, uint8_t octet = 1, uint32_t gap = 160) {
-    std::array<uint8_t, rtp::kRtpHeaderBytes + 160> packet;
-    packet.fill(octet);
-    timestamp_ += gap;
-    rtp::WriteRtpHeader(
-        {.ssrc = 7, .timestamp = timestamp_, .sequence = ++sequence_},
-        {.payload_type = 0}, packet);
-    const absl::Status sent = socket_->Send(
-        {.ip = to.local(), .port = Port::FromHost(to.port())},
-        {reinterpret_cast<const char*>(packet.data()), packet.size()});
-    EXPECT_TRUE(sent.ok()) << sent;
-  }
-  const std::vector<Heard>& heard() const { return heard_; }
-  size_t Count(uint8_t octet) const {
-    return static_cast<size_t>(
-        std::count_if(heard_.begin(), heard_.end(),
-                      [&](const auto& h) { return h.first == octet; }));
-  }
-  void Forget() { heard_.clear(); }
-
- private:
-  std::unique_ptr<net::DatagramSocket> socket_;
-  std::vector<Heard> heard_;
-  uint32_t timestamp_ = 1'000'000;
-  uint16_t sequence_ = 0;
-};
-
 class AgentMedia : public ScriptWorld {
  protected:
   // A call of ours whose description the party's is answered with.
-  rtp::Session& SpeakWith(const Party& party, CallParams params) {
+  rtp::Session& SpeakWith(const RtpParty& party, CallParams params) {
     const std::string invite = Begin(Told(std::move(params)));
     peer_.Answer(invite, 200, {.body = SdpAt(party.port())});
     Hear("ACK");
@@ -100,7 +48,7 @@ class AgentMedia : public ScriptWorld {
 TEST_F(AgentMedia, SymmetricSoundGoesBackToWhereThePeersComesFrom) {
   for (const bool symmetric : {true, false}) {
     SCOPED_TRACE(symmetric);
-    Party named(loop_), behind(loop_, "127.0.0.2");
+    RtpParty named(loop_), behind(loop_, "127.0.0.2");
     rtp::Session& media = SpeakWith(named, {.symmetric_rtp = symmetric});
     RunFor(Micros::Millis(100));
     // Until something comes, to where the description says.
@@ -128,7 +76,8 @@ TEST_F(AgentMedia, SymmetricSoundGoesBackToWhereThePeersComesFrom) {
 }
 
 TEST_F(AgentMedia, SymmetricSoundIsOfTheFirstThatSpeaksAlone) {
-  Party named(loop_), behind(loop_, "127.0.0.2"), stranger(loop_, "127.0.0.3");
+  RtpParty named(loop_), behind(loop_, "127.0.0.2"),
+      stranger(loop_, "127.0.0.3");
   rtp::Session& media = SpeakWith(named, {.symmetric_rtp = true});
   behind.Say(media);
   RunFor(Micros::Millis(20));
@@ -194,7 +143,7 @@ TEST_F(AgentMedia, WhoIsCalledOnHoldIsHeldAndSendsNothing) {
 // ---- allowed ----------------------------------------------------------------
 
 TEST_F(AgentMedia, SoundIsNotSentToWhereItIsNotAllowed) {
-  Party forbidden(loop_), open(loop_);
+  RtpParty forbidden(loop_), open(loop_);
   Simple::Options options = OptionsOf("me");
   options.legs = {"udp:127.0.0.1:0"};
   options.outgoing_proxy = peer_.host();
@@ -231,7 +180,7 @@ class AgentEcho : public AgentMedia {
   rtp::Session& Echo() {
     return SpeakWith(party_, {.init_media = Rtp::MediaRecvEcho()});
   }
-  Party party_;
+  RtpParty party_;
 };
 
 TEST_F(AgentEcho, IsNotFasterThanSpeechButForTwoSeconds) {

@@ -106,6 +106,19 @@ TEST_F(CallElsewhere, IsSilentUntilItIsAskedAnew) {
               HasSubstr("realm=\"there\""));
 }
 
+// Within the dialog, too.
+TEST_F(CallElsewhere, WhoWasNamedByARedirectionAsksInVainLaterOn) {
+  const std::string two = Redirected(Credentials("me", "secret"), "");
+  second_.Answer(two, 200, {.body = SdpAt(30'000)});
+  ASSERT_TRUE(RunUntil([&] { return second_.Count("ACK") == 1; }));
+  ASSERT_TRUE(call_->Bye().ok());
+  ASSERT_TRUE(RunUntil([&] { return second_.Count("BYE") == 1; }));
+  second_.Answer(second_.Nth("BYE", 0), 407,
+                 {.contact = "", .more = std::string(kAsked)});
+  ASSERT_TRUE(FreeIsOver());
+  EXPECT_EQ(second_.Count("BYE"), 1u);
+}
+
 TEST_F(CallElsewhere, A305WhoseParametersBeginLikeLrIsNoLooseRouterYet) {
   Call(Cat("sip:one@", peer_.host()), Told());
   peer_.Answer(Hear("INVITE"), 305,
@@ -117,10 +130,11 @@ TEST_F(CallElsewhere, A305WhoseParametersBeginLikeLrIsNoLooseRouterYet) {
 
 // ---- by which transport (RFC 3261 18.1.1) -----------------------------------
 
-// Where both transports listen at one port, as a party of RFC 3261 has them.
-class BothTransports : public CallElsewhere {
+// At a port of TCP whose like of UDP is nobody's: what went there by UDP would
+// not be heard.
+class StreamParty : public CallElsewhere {
  protected:
-  BothTransports() {
+  StreamParty() {
     // Somebody else may take the port of TCP in between.
     for (int i = 0; i < 20 && party_ == nullptr; ++i) {
       const ScriptedPeer probe(loop_);
@@ -141,7 +155,7 @@ class BothTransports : public CallElsewhere {
   std::string host_;
 };
 
-TEST_F(BothTransports, WhatIsLongGoesByTheStream) {
+TEST_F(StreamParty, WhatIsLongGoesByTheStream) {
   std::vector<std::string> heard;
   const auto listen = [&](std::string_view, const Message& m) {
     heard.emplace_back(m.top_via()->text.substr(0, 11));

@@ -173,9 +173,10 @@ TEST_F(RegistrationOfOurs, AFailedOneIsTriedAgainWhenItSays) {
     std::string_view line;
     int64_t seconds;
   };
-  for (const Row& row :
-       {Row{"120", 120}, Row{"90 (at lunch);duration=5", 90}, Row{"1", 30},
-        Row{"soon", 30}, Row{"4294967295", 86'400}}) {
+  for (const Row& row : {Row{"120", 120}, Row{"90 (at lunch);duration=5", 90},
+                         Row{"1", Registration::kRetryAfter},
+                         Row{"soon", Registration::kRetryAfter},
+                         Row{"4294967295", Registration::kLongestWait}}) {
     SCOPED_TRACE(row.line);
     const std::string text = Ask({.expires = 100, .refresh = true});
     const size_t before = peer_.Count("REGISTER");

@@ -273,6 +273,12 @@ TEST_F(TransactionsTest, KeepsNoMoreForOthersThanItsMostOctets) {
     ASSERT_TRUE(layer_->Respond(server_, 200, "OK",
                                 "Content-Type: text/plain\r\n", body));
     ++answered;
+    // Strangers' half: to within one answer.
+    if (answered * kBody >= Transactions::kServerOctetsMax / 2) {
+      EXPECT_TRUE(layer_->crowded());
+    } else if ((answered + 20) * kBody < Transactions::kServerOctetsMax / 2) {
+      EXPECT_FALSE(layer_->crowded());
+    }
   }
   EXPECT_GE(answered, kAnswers * 97 / 100);
   EXPECT_LE(answered, kAnswers);

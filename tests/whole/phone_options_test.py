@@ -18,7 +18,6 @@ import signal
 import socket
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 

@@ -20,10 +20,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import baresip_test  # noqa: E402
 import phone_world  # noqa: E402
 import sip_phones  # noqa: E402
-import sip_test  # noqa: E402
 from phone_world import HERE, PACKET, Phone, pitch_hz  # noqa: E402
-from sip_phones import (PASSWORDS, PATIENCE_S, Program, free_port,  # noqa: E402
-                        needs_perl, needs_sipp, wait_for)
+from sip_phones import (PASSWORDS, Program, free_port,  # noqa: E402
+                        needs_perl, wait_for)
 
 DIGITS = "159*0#"
 PACKETS = 50  # a second of sound

@@ -8,7 +8,6 @@ want; sipp sends back what it hears, or plays what comes with it."""
 
 import pathlib
 import shutil
-import signal
 import socket
 import struct
 import sys
@@ -86,10 +85,10 @@ class CalledTest(phone_world.Case):
         self.hears_itself("tcp")
 
     def holds(self, transport: str) -> None:
-        played = self.sound(seconds=2)
+        played = self.sound(seconds=4)
         sipp, where = self.uas(transport)
         ours = self.call(where, transport, "--play", "play.pcmu", "--record",
-                         "ours.pcmu", "--hold-after", 0.3, "--resume-after",
+                         "ours.pcmu", "--hold-after", 1, "--resume-after",
                          0.5)
         ours.expect("on hold: 200")
         ours.expect("offered anew: 200")
@@ -162,7 +161,7 @@ class CallerTest(phone_world.Case):
         self.answers("tcp")
 
     def is_held(self, transport: str) -> None:
-        played = self.sound(seconds=2)
+        played = self.sound(seconds=4)
         ours = self.answering("answer", transport, "--play", "play.pcmu",
                               "--record", "ours.pcmu")
         uac = self.uac("uac_hold.xml", ours, transport, "-rtp_echo")

@@ -55,6 +55,7 @@ class TerminalTest(phone_world.Case):
         for way in "in", "out":
             packets = [int(one[way]) for one in told]
             self.assertLess(packets[0], packets[-1])
+        self.assertNotEqual(told[-1]["mos"], "-", lines)
         self.assertGreater(float(told[-1]["mos"]), 3)
 
     def test_shows_the_table_alone_at_the_end(self):

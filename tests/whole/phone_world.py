@@ -135,8 +135,8 @@ class PhoneTests:
             f"{heard.find(played[-2 * PACKET:])}")
 
     def heard_in_two(self, played: bytes, record: str) -> None:
-        """All of it but what was under way when it was held, and a pause where
-        that was."""
+        """Both ends of it, the first before the last, and not all in one piece.
+        That it was the hold that has cut it the caller knows otherwise."""
         heard = (self.folder / record).read_bytes()
         assert heard.find(played[:10 * PACKET]) < heard.find(
             played[-10 * PACKET:]) and played[:10 * PACKET] in heard, (

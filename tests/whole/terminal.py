@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
@@ -37,10 +38,11 @@ class Terminal:
         finally:
             os.close(theirs)
 
-    def _more(self) -> bool:
+    def _more(self, until: float) -> bool:
         """False: it has ended."""
-        ready, _, _ = select.select([self._ours], [], [], PATIENCE_S)
-        assert ready, f"no word, and no end: {self._output!r}"
+        left = max(until - time.monotonic(), 0)
+        ready, _, _ = select.select([self._ours], [], [], left)
+        assert left and ready, f"waited in vain: {self._output!r}"
         try:
             self._output += os.read(self._ours, 65536)
         except OSError:  # how Linux says that the other end is closed
@@ -52,12 +54,14 @@ class Terminal:
 
     def until(self, condition, what: str) -> None:
         """Of the text so far."""
+        end = time.monotonic() + PATIENCE_S
         while not condition(self.text()):
-            assert self._more(), f"it ended without {what}: {self.text()!r}"
+            assert self._more(end), f"it ended without {what}: {self.text()!r}"
 
     def ended(self) -> int:
         """Its exit status, once it has ended by itself; the text is whole."""
-        while self._more():
+        end = time.monotonic() + PATIENCE_S
+        while self._more(end):
             pass
         return self.process.wait(PATIENCE_S)
 
