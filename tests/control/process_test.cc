@@ -83,6 +83,7 @@ TEST_F(ProcessTest, HandsNothingOverThatIsNotThere) {
 }
 
 TEST_F(ProcessTest, HandsOverNoPinsOutsideOfABpfFileSystem) {
+  // CI runs as root.
   if (geteuid() != 0) GTEST_SKIP() << "only root can give a folder away";
   const Account other{.name = "other", .uid = 65534, .gid = 65534};
   ASSERT_EQ(mkdir(Path("pins").c_str(), 0700), 0);
@@ -99,6 +100,7 @@ TEST_F(ProcessTest, HandsOverNoPinsOutsideOfABpfFileSystem) {
 }
 
 TEST_F(ProcessTest, SaysWhichAccountMustBeAbleToReadAFile) {
+  // CI runs as root.
   if (geteuid() != 0) GTEST_SKIP() << "only root can become another account";
   const auto nobody = FindAccount("nobody");
   ASSERT_TRUE(nobody.ok()) << nobody.status();

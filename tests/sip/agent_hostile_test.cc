@@ -41,6 +41,20 @@ class AgentHostile : public ScriptWorld {
     }
     return vias;
   }
+  // The agent anew, which may send to 127.0.0.1 alone.
+  void AllowHomeOnly() {
+    ua_.reset();
+    Simple::Options options = OptionsOf("me");
+    options.legs = {"udp:127.0.0.1:0"};
+    options.outgoing_proxy = peer_.host();
+    options.allowed = [](const Endpoint& to) {
+      return to.ip == *IpAddress::Parse("127.0.0.1");
+    };
+    auto made = Simple::Create(std::move(options));
+    ASSERT_TRUE(made.ok()) << made.status();
+    ua_ = *std::move(made);
+    peer_.Face(At(*ua_));
+  }
   // Callbacks that tell, and the sound is waited for as it is by default.
   CallParams Patient(Micros rtp_timeout = Micros::Seconds(10)) {
     CallParams params = Told();
@@ -179,16 +193,7 @@ TEST_F(AgentHostile, OffersGiveNoNewTimeToWhoIsNeverHeard) {
 }
 
 TEST_F(AgentHostile, ReportsGoWhereSoundMayGo) {
-  Simple::Options options = OptionsOf("me");
-  options.legs = {"udp:127.0.0.1:0"};
-  options.outgoing_proxy = peer_.host();
-  options.allowed = [](const Endpoint& to) {
-    return to.ip == *IpAddress::Parse("127.0.0.1");
-  };
-  auto made = Simple::Create(std::move(options));
-  ASSERT_TRUE(made.ok()) << made.status();
-  ua_ = *std::move(made);
-  peer_.Face(At(*ua_));
+  AllowHomeOnly();
   Listen(Told());
   invite_ = peer_.Ask(
       {.said = {.body = Cat(SdpAt(30'000), "a=rtcp:9 IN IP4 127.0.0.66\r\n")}});
@@ -199,16 +204,7 @@ TEST_F(AgentHostile, ReportsGoWhereSoundMayGo) {
 }
 
 TEST_F(AgentHostile, ALatchTakesNobodyWhoIsNotAllowed) {
-  Simple::Options options = OptionsOf("me");
-  options.legs = {"udp:127.0.0.1:0"};
-  options.outgoing_proxy = peer_.host();
-  options.allowed = [](const Endpoint& to) {
-    return to.ip == *IpAddress::Parse("127.0.0.1");
-  };
-  auto made = Simple::Create(std::move(options));
-  ASSERT_TRUE(made.ok()) << made.status();
-  ua_ = *std::move(made);
-  peer_.Face(At(*ua_));
+  AllowHomeOnly();
   CallParams params = Told();
   params.symmetric_rtp = true;
   BeCalled(std::move(params));
